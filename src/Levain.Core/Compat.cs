@@ -1,0 +1,60 @@
+namespace Levain.Core;
+
+/// <summary>
+/// Which of kohya's evident mistakes a run repeats. The run file's top-level <c>compat = "kohya"</c> sets all of them, so that a
+/// run gives kohya's numbers; without it every flag is off and the sound thing is done. One flag per defect, named by its id.
+/// </summary>
+public sealed record Compat
+{
+    /// <summary>No defect is repeated: the default.</summary>
+    public static Compat Sound { get; } = new();
+
+    /// <summary>All of kohya's results-changing defects are repeated.</summary>
+    public static Compat Kohya { get; } = new()
+    {
+        RawPixels = true,
+        StaleFirstBatch = true,
+        ZeroBasedStepEpoch = true,
+        NarrowImageNames = true,
+        OverlappingValidation = true,
+        MetadataTagsLost = true,
+        SnrBeforeZeroTerminal = true,
+        LogsNextRates = true,
+        UntrainedGradientsGrow = true,
+        NanLatentsAreZero = true,
+        NormLimitEveryBatch = true,
+    };
+
+    /// <summary>Pictures are read as kohya reads them: EXIF rotation ignored, alpha dropped without compositing, 16-bit gray clipped.</summary>
+    public bool RawPixels { get; init; }
+
+    /// <summary>K-19: the first batch of each epoch comes from the order of the epoch before, and the dataset's epoch and step counters lag.</summary>
+    public bool StaleFirstBatch { get; init; }
+
+    /// <summary>Only <c>.png .jpg .jpeg .webp .bmp</c>, all in lower or all in upper case, count as pictures; GIF, TIFF, AVIF and <c>.Jpg</c> are passed over.</summary>
+    public bool NarrowImageNames { get; init; }
+
+    /// <summary>K-21: the validation split is drawn with Python's shuffle and rounded up on both sides, so that one picture can be in both parts.</summary>
+    public bool OverlappingValidation { get; init; }
+
+    /// <summary>K-12: with wildcards, a metadata entry without a caption loses its tags, and one without tags gains a separator.</summary>
+    public bool MetadataTagsLost { get; init; }
+
+    /// <summary>K-28: files saved in the middle of an epoch count it from 0 in <c>ss_epoch</c>.</summary>
+    public bool ZeroBasedStepEpoch { get; init; }
+
+    /// <summary>K-23: weights by signal-to-noise ratio come from the schedule before it is brought to zero terminal SNR.</summary>
+    public bool SnrBeforeZeroTerminal { get; init; }
+
+    /// <summary>K-29: the learning rates logged with a step are those of the next one, and groups are logged a second time under numbers.</summary>
+    public bool LogsNextRates { get; init; }
+
+    /// <summary>K-38: gradients of adapters whose rate is 0 are never cleared, so they grow from step to step and count in the norm that is clipped.</summary>
+    public bool UntrainedGradientsGrow { get; init; }
+
+    /// <summary>K-39: numbers of a latent that are none become 0 instead of stopping the run.</summary>
+    public bool NanLatentsAreZero { get; init; }
+
+    /// <summary>K-41: the limit of weight norms is applied after every batch, also between two steps.</summary>
+    public bool NormLimitEveryBatch { get; init; }
+}

@@ -1,0 +1,67 @@
+namespace Levain.Core;
+
+/// <summary>What <c>compat = "kohya"</c> does about one of kohya's defects.</summary>
+public enum DefectTreatment
+{
+    /// <summary>A flag of <see cref="Compat"/> repeats it.</summary>
+    Repeated,
+
+    /// <summary>It is never repeated: it crashes, or it concerns something that is done another way here.</summary>
+    NeverRepeated,
+
+    /// <summary>Both ways of running do what kohya does.</summary>
+    Kept,
+}
+
+/// <summary>Something kohya's trainer does by mistake, as far as LoRAs for SD 1.x meet it.</summary>
+/// <param name="Id">Its number; K-35 for example. Defects that are told apart further have a letter.</param>
+/// <param name="Kohya">What kohya does.</param>
+/// <param name="Default">What is done without the switch.</param>
+/// <param name="Treatment">What the switch does.</param>
+/// <param name="Flag">The flag of <see cref="Compat"/> that repeats it; null where none does.</param>
+public sealed record KohyaDefect(string Id, string Kohya, string Default, DefectTreatment Treatment, string? Flag = null);
+
+/// <summary>The defects that training a LoRA for SD 1.x meets; docs/compat.md is printed from this list.</summary>
+/// <remarks>Found in kohya-ss/sd-scripts 48d368f, by reading and by running it.</remarks>
+public static class KohyaDefects
+{
+    /// <summary>All of them, by number.</summary>
+    public static IReadOnlyList<KohyaDefect> All { get; } =
+    [
+        Never("K-03", "One number for the learning-rate weights of the blocks down or up is taken for the name of a curve; too long a list with only one of both given stops on an exception.", "One number holds for all blocks; a wrong length is told."),
+        Never("K-05", "A resumed run counts its steps from 0 again, or from the remainder within the epoch.", "A snapshot holds the step itself."),
+        Never("K-06", "A resumed run with accumulated gradients starts in the wrong epoch.", "Batches and steps are counted apart."),
+        Never("K-07", "Resuming twice starts at the step of the second run alone.", "A snapshot holds the step itself."),
+        Never("K-08", "A resumed run draws another order of pictures than the unbroken one.", "A resumed run goes on with the very next batch."),
+        Never("K-09", "A picture's size is taken from a cache file whose name only begins like the picture's.", "The size comes from the picture."),
+        Never("K-10", "Cached captions are never read anew.", "Captions are read anew."),
+        Repeats("K-12", "In a metadata file, an entry without a caption loses its tags where wildcards are on.", "Tags become the caption.", nameof(Compat.MetadataTagsLost)),
+        Never("K-13", "Buckets that never enlarge ignore their limits; a side shorter than a step becomes nothing and stops the run.", "A side is one step at least."),
+        Never("K-15", "A latent cache counts as valid where its file is there.", "A cached latent is keyed by the picture's bytes, the VAE and the settings."),
+        Never("K-16", "A stale alpha mask in a cache switches masked loss on.", "Masks are not cached."),
+        Repeats("K-19", "The first batch of each epoch comes from the order of the epoch before, and captions dropped by epoch or warmed up by step lag behind.", "Epoch and step are set before a batch is fetched.", nameof(Compat.StaleFirstBatch)),
+        Repeats("K-21", "The pictures set aside for validation may overlap the others by one.", "Every picture is in one part only.", nameof(Compat.OverlappingValidation)),
+        Repeats("K-23", "Weights by signal-to-noise ratio come from the schedule before it is brought to zero terminal SNR.", "They come from the schedule that is trained.", nameof(Compat.SnrBeforeZeroTerminal)),
+        Never("K-25", "After a resume the average loss counts empty slots as 0.", "The average is part of a snapshot."),
+        Never("K-26", "Sample pictures are drawn with the LoRA's dropouts on.", "Dropouts are off while drawing."),
+        Never("K-27", "A prompt that begins like an option (\"n girl\") is read as one.", "An option stands behind \" --\" only."),
+        Repeats("K-28", "Files saved by step count the epoch from 0 in ss_epoch.", "The epoch is counted from 1.", nameof(Compat.ZeroBasedStepEpoch)),
+        Repeats("K-29", "The learning rates logged with a step are those of the next, and groups are logged again under numbers and wrong names.", "The rates that were used, once.", nameof(Compat.LogsNextRates)),
+        new("K-30", "An alpha that was never given is saved as a 64-bit whole number.", "The alpha is a 32-bit number.", DefectTreatment.Repeated),
+        Repeats("K-35", "Transparent pictures lose their alpha without being put on a ground; rotation by EXIF and wide colours are ignored; 16-bit gray is cut.", "Pictures are read as they look.", nameof(Compat.RawPixels)),
+        Repeats("K-35b", "Only .png .jpg .jpeg .webp .bmp, all in lower or all in upper case, count as pictures.", "Every picture that can be read counts.", nameof(Compat.NarrowImageNames)),
+        new("K-37", "Of more regularization pictures than are needed, only the first by name are used.", "The same, and a warning says how many are never used.", DefectTreatment.Kept),
+        new("K-38", "Adapters whose learning rate is 0 stay in the file, as zeros.", "The same: leave them out with network.train.", DefectTreatment.Kept),
+        Repeats("K-38b", "The gradients of such adapters are never cleared; they grow, and count in the norm that is clipped.", "They are not computed.", nameof(Compat.UntrainedGradientsGrow)),
+        Repeats("K-39", "Numbers of a latent that are none become 0.", "The run stops and names the picture.", nameof(Compat.NanLatentsAreZero)),
+        Never("K-40", "Latents cached in memory have the VAE's precision, those on disk 32 bits.", "32 bits in both."),
+        Repeats("K-41", "The limit of weight norms is applied after every batch, also between two steps.", "It is applied after a step.", nameof(Compat.NormLimitEveryBatch)),
+        Never("K-42", "Sample pictures are drawn with clipped latents (DDIM, Heun) and with prompts cut another way than captions.", "Samplers are those of the webui."),
+        new("K-43", "1600 steps, where neither steps nor epochs are given, become more epochs with accumulated gradients.", "The same; levain check shows what it comes to.", DefectTreatment.Kept),
+        Never("K-45", "A run without a seed cannot be resumed in the same order.", "The seed that was drawn is part of a snapshot."),
+    ];
+
+    private static KohyaDefect Repeats(string id, string kohya, string otherwise, string flag) => new(id, kohya, otherwise, DefectTreatment.Repeated, flag);
+
+    private static KohyaDefect Never(string id, string kohya, string otherwise) => new(id, kohya, otherwise, DefectTreatment.NeverRepeated);
+}

@@ -1,0 +1,27 @@
+using Levain.Core;
+using Xunit;
+
+namespace Levain.Tests.Core;
+
+public sealed class PythonRandomTests
+{
+    [Fact]
+    public void Skipping_equals_drawing()
+    {
+        foreach (var count in new[] { 0L, 1, 623, 624, 625, 1247, 1248, 5000, 62400 })
+            foreach (var before in new[] { 0, 1, 300, 624 })
+            {
+                var (drawn, skipped) = (new MersenneTwister(42), new MersenneTwister(42));
+                for (var i = 0; i < before; i++) _ = (drawn.Next(), skipped.Next());
+                for (var i = 0L; i < count; i++) drawn.Next();
+                skipped.Skip(count);
+                Assert.Equal(drawn.Next(), skipped.Next());
+            }
+    }
+
+    [Fact]
+    public void The_generator_gives_the_reference_outputs() =>
+        // First outputs of mt19937ar.c after init_by_array({0x123, 0x234, 0x345, 0x456}).
+        Assert.Equal([1067595299u, 955945823, 477289528, 4107218783, 4228976476],
+            Enumerable.Repeat(new MersenneTwister([0x123u, 0x234, 0x345, 0x456]), 5).Select(twister => twister.Next()));
+}
