@@ -1,0 +1,37 @@
+using Levain.Core;
+using static TorchSharp.torch;
+
+namespace Levain.Models;
+
+/// <summary>Where the tensors of one component (U-Net, VAE, text encoder) come from, by internal name: a file, or a test's formula.</summary>
+/// <param name="Path">The file, as messages name it.</param>
+/// <param name="ShapeOf">Shape of a tensor, or null where there is none of that name.</param>
+/// <param name="CopyTo">Writes a tensor into the given one, which has its shape, converting to its type.</param>
+public sealed record ComponentWeights(string Path, Func<string, long[]?> ShapeOf, Action<string, Tensor> CopyTo)
+{
+    /// <summary>One part of a checkpoint.</summary>
+    public static ComponentWeights Of(CheckpointSource source, ModelPart part) => new(
+        source.Path, name => source.Has(part, name) ? source.ShapeOf(part, name) : null, (name, weight) => source.CopyTo(part, name, weight));
+
+    /// <summary>Whether there is a tensor of this name.</summary>
+    public bool Has(string name) => ShapeOf(name) is not null;
+
+    /// <summary>The shape of a tensor the component cannot do without.</summary>
+    /// <exception cref="CheckpointException">There is no such tensor.</exception>
+    public long[] Shape(string name) =>
+        ShapeOf(name) ?? throw new CheckpointException(Path, "is missing: the file is not a complete Stable Diffusion checkpoint. Look at it with: levain inspect", name);
+
+    /// <summary>Fills every weight of a module.</summary>
+    /// <exception cref="CheckpointException">A tensor is missing or has another shape.</exception>
+    public void Fill(nn.Module module)
+    {
+        using var frozen = no_grad();
+        foreach (var (name, weight) in module.named_parameters())
+        {
+            var shape = Shape(name);
+            if (!shape.AsSpan().SequenceEqual(weight.shape))
+                throw new CheckpointException(Path, $"has the shape [{string.Join(", ", shape)}] where [{string.Join(", ", weight.shape)}] belongs.", name);
+            CopyTo(name, weight);
+        }
+    }
+}

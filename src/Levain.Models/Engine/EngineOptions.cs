@@ -1,0 +1,19 @@
+using static TorchSharp.torch;
+
+namespace Levain.Models;
+
+/// <summary>How the user wants to compute.</summary>
+public sealed record EngineOptions
+{
+    /// <summary><c>auto</c> (a GPU where there is one), <c>cpu</c>, <c>cuda</c> or <c>cuda:N</c>.</summary>
+    public string Device { get; init; } = "auto";
+
+    /// <summary>Type of the base model's weights and activations: fp32, bf16, or on a GPU fp16; null for bf16 where the device is clearly faster with it, else fp32.</summary>
+    public ScalarType? Dtype { get; init; }
+
+    /// <summary>Threads of one operation; 0 for one per physical core.</summary>
+    public int Threads { get; init; }
+
+    /// <summary>What a training step keeps for its backward pass.</summary>
+    public MemoryPolicy Memory { get; init; } = MemoryPolicy.Auto;
+}

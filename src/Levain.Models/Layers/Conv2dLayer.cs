@@ -1,0 +1,27 @@
+using static TorchSharp.torch;
+using static TorchSharp.torch.nn;
+
+namespace Levain.Models;
+
+/// <summary>A two-dimensional convolution with square kernel, stride and padding, open to adapters.</summary>
+public sealed class Conv2dLayer : AdaptableLayer
+{
+    private readonly long[] stride, padding;
+
+    /// <param name="inputs">Channels in.</param>
+    /// <param name="outputs">Channels out.</param>
+    /// <param name="kernel">Side of the kernel.</param>
+    /// <param name="padding">Rows and columns of zeros on every side; by default what keeps the size at stride 1.</param>
+    public Conv2dLayer(long inputs, long outputs, long kernel, Compute compute, long stride = 1, long? padding = null)
+        : base(nameof(Conv2dLayer), ShapeOf(inputs, outputs, kernel, stride, padding ?? kernel / 2), [outputs, inputs, kernel, kernel], hasBias: true, compute)
+    {
+        this.stride = [Shape.Stride.H, Shape.Stride.W];
+        this.padding = [Shape.Padding.H, Shape.Padding.W];
+    }
+
+    /// <inheritdoc/>
+    protected override Tensor Compute(Tensor x, Tensor weight, Tensor? bias) => functional.conv2d(x, weight, bias, stride, padding);
+
+    private static LayerShape ShapeOf(long inputs, long outputs, long kernel, long stride, long padding) =>
+        new(LayerKind.Conv2d, inputs, outputs, (kernel, kernel), (stride, stride), (padding, padding));
+}

@@ -1,0 +1,26 @@
+using TorchSharp.Modules;
+using static TorchSharp.torch;
+using static TorchSharp.torch.nn;
+
+namespace Levain.Models;
+
+/// <summary>A table of vectors looked up by number, filled from the file.</summary>
+public sealed class EmbeddingLayer : Module<Tensor, Tensor>
+{
+    private readonly Parameter weight;
+
+    /// <param name="count">Rows of the table.</param>
+    /// <param name="width">Width of a vector.</param>
+    public EmbeddingLayer(long count, long width, Compute compute) : base(nameof(EmbeddingLayer))
+    {
+        weight = Frozen.Empty(compute, count, width);
+        RegisterComponents();
+    }
+
+    /// <summary>The table, [count, width]; owned by the layer.</summary>
+    public Tensor Table => weight;
+
+    /// <param name="ids">Rows wanted, int64 [...].</param>
+    /// <returns>Their vectors, [..., width].</returns>
+    public override Tensor forward(Tensor ids) => weight.index_select(0, ids.flatten()).view([.. ids.shape, weight.shape[1]]);
+}

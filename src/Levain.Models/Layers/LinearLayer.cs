@@ -1,0 +1,16 @@
+using static TorchSharp.torch;
+using static TorchSharp.torch.nn;
+
+namespace Levain.Models;
+
+/// <summary>y = x·Wᵀ + b over the last dimension, open to adapters.</summary>
+public sealed class LinearLayer : AdaptableLayer
+{
+    /// <param name="inputs">Width of x.</param>
+    /// <param name="outputs">Width of y.</param>
+    public LinearLayer(long inputs, long outputs, Compute compute, bool bias = true)
+        : base(nameof(LinearLayer), new(LayerKind.Linear, inputs, outputs, (1, 1), (1, 1), (0, 0)), [outputs, inputs], bias, compute) { }
+
+    /// <inheritdoc/>
+    protected override Tensor Compute(Tensor x, Tensor weight, Tensor? bias) => functional.linear(x, weight, bias);
+}

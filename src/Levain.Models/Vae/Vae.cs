@@ -1,0 +1,54 @@
+using static TorchSharp.torch;
+using static TorchSharp.torch.nn;
+
+namespace Levain.Models;
+
+/// <summary>The autoencoder between pictures and latents of an eighth of their side.</summary>
+/// <remarks>Kingma and Welling 2013, https://arxiv.org/abs/1312.6114; Rombach et al. 2022, https://arxiv.org/abs/2112.10752; keys as in diffusers' <c>AutoencoderKL</c>.</remarks>
+public sealed class Vae : Module
+{
+    private readonly VaeEncoder encoder;
+    private readonly VaeDecoder decoder;
+    private readonly Conv2dLayer quant_conv;
+    private readonly Conv2dLayer post_quant_conv;
+    private readonly Compute compute;
+
+    /// <summary>Allocates an autoencoder without initialising its weights; <see cref="ComponentWeights.Fill"/> them.</summary>
+    public Vae(VaeSpec spec, Compute compute) : base(nameof(Vae))
+    {
+        Spec = spec;
+        this.compute = compute;
+        encoder = new(spec, compute);
+        decoder = new(spec, compute);
+        quant_conv = new(2 * spec.LatentChannels, 2 * spec.LatentChannels, 1, compute);
+        post_quant_conv = new(spec.LatentChannels, spec.LatentChannels, 1, compute);
+        RegisterComponents();
+    }
+
+    /// <summary>The numbers this autoencoder was built from.</summary>
+    public VaeSpec Spec { get; }
+
+    /// <summary>What latents are multiplied by before the U-Net sees them.</summary>
+    public double ScaleFactor => Spec.ScaleFactor;
+
+    /// <summary>The distribution of the latent of each picture.</summary>
+    /// <param name="images">Pictures, [B, 3, H, W], −1..1; sides are rounded down to multiples of 8 px.</param>
+    /// <returns>Mean and log variance (clamped to −30..20), [B, 4, H/8, W/8], fp32, unscaled; the caller's scope owns them.</returns>
+    public (Tensor Mean, Tensor LogVariance) Encode(Tensor images)
+    {
+        using var scope = NewDisposeScope();
+        using var frozen = no_grad();
+        var moments = quant_conv.call(encoder.call(images.to(compute.Device).to(compute.Dtype))).to(ScalarType.Float32).chunk(2, 1);
+        return (moments[0].contiguous().MoveToOuterDisposeScope(), moments[1].clamp(-30, 20).contiguous().MoveToOuterDisposeScope());
+    }
+
+    /// <summary>Latents back to pictures.</summary>
+    /// <param name="latents">[B, 4, H, W], unscaled: divided by <see cref="ScaleFactor"/>.</param>
+    /// <returns>Pictures, [B, 3, 8·H, 8·W], about −1..1, fp32; the caller's scope owns them.</returns>
+    public Tensor Decode(Tensor latents)
+    {
+        using var scope = NewDisposeScope();
+        using var frozen = no_grad();
+        return decoder.call(post_quant_conv.call(latents.to(compute.Device).to(compute.Dtype))).to(ScalarType.Float32).MoveToOuterDisposeScope();
+    }
+}

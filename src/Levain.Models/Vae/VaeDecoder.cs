@@ -1,0 +1,57 @@
+using TorchSharp.Modules;
+using static TorchSharp.torch;
+using static TorchSharp.torch.nn;
+
+namespace Levain.Models;
+
+/// <summary>A latent to a picture.</summary>
+internal sealed class VaeDecoder : Module<Tensor, Tensor>
+{
+    private readonly Conv2dLayer conv_in;
+    private readonly VaeMiddle mid_block;
+    private readonly ModuleList<Level> up_blocks;
+    private readonly GroupNormLayer conv_norm_out;
+    private readonly Conv2dLayer conv_out;
+
+    public VaeDecoder(VaeSpec spec, Compute compute) : base("Decoder")
+    {
+        const int PictureChannels = 3;
+        long[] channels = [.. spec.Channels.Reverse()];
+        conv_in = new(spec.LatentChannels, channels[0], 3, compute);
+        mid_block = new(channels[0], spec.Norm, compute);
+        up_blocks = new([.. channels.Select((width, i) => new Level(channels[Math.Max(i - 1, 0)], width, last: i == channels.Length - 1, spec, compute))]);
+        conv_norm_out = new(channels[^1], spec.Norm, compute);
+        conv_out = new(channels[^1], PictureChannels, 3, compute);
+        RegisterComponents();
+    }
+
+    /// <param name="latent">[B, 4, H, W].</param>
+    /// <returns>[B, 3, 8·H, 8·W].</returns>
+    public override Tensor forward(Tensor latent)
+    {
+        using var scope = NewDisposeScope();
+        var x = mid_block.call(conv_in.call(latent));
+        foreach (var level in up_blocks) x = level.call(x);
+        return conv_out.call(functional.silu(conv_norm_out.call(x))).MoveToOuterDisposeScope();
+    }
+
+    private sealed class Level : Module<Tensor, Tensor>
+    {
+        private readonly ModuleList<ResnetBlock2D> resnets;
+        private readonly ModuleList<Upsample2D>? upsamplers;
+
+        public Level(long inputs, long outputs, bool last, VaeSpec spec, Compute compute) : base("UpDecoderBlock2D")
+        {
+            resnets = new([.. Enumerable.Range(0, spec.ResnetsPerLevel + 1).Select(i => new ResnetBlock2D(i == 0 ? inputs : outputs, outputs, timeChannels: 0, spec.Norm, compute))]);
+            upsamplers = last ? null : new(new Upsample2D(outputs, compute));
+            RegisterComponents();
+        }
+
+        public override Tensor forward(Tensor x)
+        {
+            using var scope = NewDisposeScope();
+            foreach (var resnet in resnets) x = resnet.call(x, null);
+            return (upsamplers is null ? x : upsamplers[0].call(x, (2 * x.shape[2], 2 * x.shape[3]))).MoveToOuterDisposeScope();
+        }
+    }
+}

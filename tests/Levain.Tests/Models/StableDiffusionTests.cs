@@ -1,0 +1,41 @@
+using Levain.Core;
+using Levain.Models;
+using Xunit;
+using static TorchSharp.torch;
+
+namespace Levain.Tests.Models;
+
+public sealed class StableDiffusionTests
+{
+    private static string TinyBase => Path.Combine(Golden.Root, "..", "..", "assets", "demo", "tiny-base.safetensors");
+
+    [Fact]
+    public void A_checkpoint_opens_computes_and_closes()
+    {
+        using var scope = NewDisposeScope();
+        using var model = StableDiffusion.Open(TinyBase, Compute.Cpu);
+        using var frozen = no_grad();
+        var states = model.TextEncoder.call(full([1, 77], 49407L), 1);
+        var prediction = model.UNet.call(zeros(1, 4, 8, 8), tensor(new long[] { 500 }), states);
+        var picture = model.Vae.Decode(prediction / model.Vae.ScaleFactor);
+        Assert.Equal([1, 3, 64, 64], picture.shape);
+        Assert.True(picture.isfinite().all().item<bool>());
+        Assert.True(model.InitialDraws > 0);
+    }
+
+    [Fact]
+    public void Lean_memory_keeps_narrow_weights_and_computes_the_same_numbers()
+    {
+        using var scope = NewDisposeScope();
+        using var frozen = no_grad();
+        using var wide = StableDiffusion.Open(TinyBase, Compute.Cpu with { Memory = MemoryPolicy.Fast });
+        using var narrow = StableDiffusion.Open(TinyBase, Compute.Cpu with { Memory = MemoryPolicy.Lean });
+        Assert.Equal(ScalarType.Float16, narrow.UNet.AdaptableLayers[0].Weight.dtype);
+        var inputs = (Synth.Input("latents", 1, 4, 16, 16), tensor(new long[] { 500 }), Synth.Input("context", 1, 77, wide.UNet.Spec.Context));
+        UNetTests.Near(wide.UNet.call(inputs.Item1, inputs.Item2, inputs.Item3), narrow.UNet.call(inputs.Item1, inputs.Item2, inputs.Item3), tolerance: 0, "narrow weights");
+    }
+
+    [Fact]
+    public void A_lora_is_not_a_base_model() =>
+        Assert.Contains("base checkpoint is needed", Assert.Throws<CheckpointException>(() => StableDiffusion.Open(Golden.Path("networks", "file_kohya_lora.safetensors"), Compute.Cpu)).Message);
+}
