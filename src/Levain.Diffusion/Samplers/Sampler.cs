@@ -1,0 +1,84 @@
+using static TorchSharp.torch;
+
+namespace Levain.Diffusion;
+
+/// <summary>The model's guess of the clean latent.</summary>
+/// <param name="x">Latent with noise of deviation <paramref name="sigma"/> on it, [B, 4, H, W].</param>
+/// <param name="sigma">Noise level.</param>
+public delegate Tensor Denoise(Tensor x, double sigma);
+
+/// <summary>The model's guess of the noise in a latent whose variance is kept at 1 (x = √ᾱ·x₀ + √(1 − ᾱ)·ε).</summary>
+/// <param name="x">Latent, [B, 4, H, W].</param>
+/// <param name="t">Timestep, 0 to 999.</param>
+public delegate Tensor PredictNoise(Tensor x, double t);
+
+/// <summary>Fresh noise of the latent's shape, for the way from level <paramref name="from"/> to level <paramref name="to"/>.</summary>
+public delegate Tensor DrawNoise(double from, double to);
+
+/// <summary>What a sampler has after one step, for progress, previews and tests.</summary>
+/// <param name="Step">Steps begun before this one.</param>
+/// <param name="X">The latent: before the update for samplers that walk noise levels, after it for those that walk timesteps.</param>
+/// <param name="Denoised">The clean latent as it is guessed now.</param>
+public readonly record struct SamplerStep(int Step, Tensor X, Tensor Denoised);
+
+/// <summary>What samplers can be told beside the levels; defaults are the webui's.</summary>
+public sealed record SamplerOptions
+{
+    /// <summary>Share of fresh noise: null for the sampler's own (1 for ancestral ones, 0 for DDIM).</summary>
+    public double? Eta { get; init; }
+
+    /// <summary>Noise added and removed again over the whole walk (Euler, Heun, DPM2).</summary>
+    public double Churn { get; init; }
+
+    /// <summary>Quietest level at which noise is churned.</summary>
+    public double ChurnMin { get; init; }
+
+    /// <summary>Loudest level at which noise is churned.</summary>
+    public double ChurnMax { get; init; } = double.PositiveInfinity;
+
+    /// <summary>Factor of all noise added on the way.</summary>
+    public double NoiseScale { get; init; } = 1;
+}
+
+/// <summary>Everything a sampler needs for one walk from noise to a picture.</summary>
+/// <param name="Denoise">The model, for samplers that walk noise levels.</param>
+/// <param name="PredictNoise">The model, for samplers that walk timesteps.</param>
+/// <param name="Noise">Where fresh noise comes from.</param>
+/// <param name="Sigmas">Levels, loudest first, usually with a 0 at the end; empty for a walk over timesteps.</param>
+/// <param name="Timesteps">Timesteps, rising; empty for a walk over levels.</param>
+/// <param name="Schedule">The model's schedule.</param>
+/// <param name="Options">What the user set.</param>
+/// <param name="OnStep">Called once a step; may throw to stop the walk.</param>
+public sealed record SamplerWalk(
+    Denoise Denoise, PredictNoise PredictNoise, DrawNoise Noise, IReadOnlyList<double> Sigmas, IReadOnlyList<int> Timesteps,
+    NoiseSchedule Schedule, SamplerOptions Options, Action<SamplerStep>? OnStep = null)
+{
+    /// <summary>Tells whoever listens that a step is made.</summary>
+    public void Report(int step, Tensor x, Tensor denoised) => OnStep?.Invoke(new(step, x, denoised));
+}
+
+/// <summary>A way to walk from noise to a picture.</summary>
+/// <param name="Name">The webui's name, <c>DPM++ 2M</c>: infotext and grids show it.</param>
+/// <param name="Summary">One line for menus.</param>
+/// <param name="Source">Where it is described.</param>
+/// <param name="Walk">Turns the start (noise at the first level) into the end; the caller's scope owns it.</param>
+public sealed record Sampler(string Name, string Summary, Uri Source, Func<SamplerWalk, Tensor, Tensor> Walk)
+{
+    /// <summary>Other names it is called by, such as <c>k_euler_a</c>.</summary>
+    public IReadOnlyList<string> Aliases { get; init; } = [];
+
+    /// <summary>The schedule "Automatic" means; null for samplers that walk timesteps.</summary>
+    public SigmaSchedule? Schedule { get; init; } = SigmaSchedules.Uniform;
+
+    /// <summary>Whether it calls the model twice a step; prompt schedules count calls.</summary>
+    public bool SecondOrder { get; init; }
+
+    /// <summary>Whether one level more is computed and the last but one left out.</summary>
+    public bool DiscardsPenultimate { get; init; }
+
+    /// <summary>Whether later noise follows the seed delta (the webui's ENSD).</summary>
+    public bool UsesSeedDelta { get; init; }
+
+    /// <summary>Whether it walks the model's timesteps (DDIM's family) instead of noise levels.</summary>
+    public bool WalksTimesteps => Schedule is null;
+}
