@@ -1,0 +1,81 @@
+using Levain.Core;
+using Levain.Diffusion;
+using Levain.Networks;
+
+namespace Levain.Generation;
+
+/// <summary>A network file and how strongly it acts on one picture.</summary>
+/// <param name="Path">The file.</param>
+/// <param name="Strength">Strengths in the text encoder and the U-Net; 1 as trained.</param>
+public sealed record NetworkUse(string Path, NetworkStrength Strength);
+
+/// <summary>One picture to be drawn, complete: the same request gives the same picture. Commands, previews and programs all use it.</summary>
+public sealed record GenerationRequest
+{
+    private const int LeastSide = 64, MostSide = 4096, MostSteps = 1000;
+
+    /// <summary>What to draw, in the webui's prompt language.</summary>
+    public string Prompt { get; init; } = "";
+
+    /// <summary>What to keep away from.</summary>
+    public string NegativePrompt { get; init; } = "";
+
+    /// <summary>Seed of the noise, 0 to 4294967295.</summary>
+    public long Seed { get; init; }
+
+    /// <summary>Where the noise of a seed comes from. Default: libtorch's CPU generator.</summary>
+    public NoiseKind Noise { get; init; }
+
+    /// <summary>Steps of the sampler, 1 to 1000. Default 20.</summary>
+    public int Steps { get; init; } = 20;
+
+    /// <summary>Name of the sampler, with its schedule or without: <c>Euler a</c>, <c>DPM++ 2M Karras</c>, <c>dpmpp_2m_karras</c>.</summary>
+    public string Sampler { get; init; } = "DPM++ 2M";
+
+    /// <summary>How strongly the prompt is followed; 1 is not at all beyond the model's own guess. Default 7.</summary>
+    public double CfgScale { get; init; } = 7;
+
+    /// <summary>Size in px, both sides multiples of 8. Default 512×512.</summary>
+    public PixelSize Size { get; init; } = new(512, 512);
+
+    /// <summary>Which block of the text encoder is used, from the last: 1, or 2 for many anime models.</summary>
+    public int ClipSkip { get; init; } = 1;
+
+    /// <summary>What becomes of weights in the prompt.</summary>
+    public Emphasis Emphasis { get; init; } = Emphasis.Original;
+
+    /// <summary>Networks that act on this picture, in this order.</summary>
+    public IReadOnlyList<NetworkUse> Networks { get; init; } = [];
+
+    /// <summary>What the sampler is told beside its levels.</summary>
+    public SamplerOptions SamplerOptions { get; init; } = new();
+
+    /// <summary>How levels are chosen; its schedule yields to one that <see cref="Sampler"/> names.</summary>
+    public ScheduleOptions ScheduleOptions { get; init; } = new();
+
+    /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>
+    public void Check(Problems problems)
+    {
+        problems.Require(Seed is >= 0 and <= uint.MaxValue, "seed", $"is {Seed}.", "Use 0 to 4294967295.");
+        problems.Require(Steps is >= 1 and <= MostSteps, "steps", $"is {Steps}.", $"Use 1 to {MostSteps}; 20 is usual.");
+        problems.Require(double.IsFinite(CfgScale), "cfg", $"is {CfgScale}.", "Use 1 to 30; 7 is usual.");
+        problems.Require(ClipSkip >= 1, "clip_skip", $"is {ClipSkip}.", "Use 1, or 2 for many anime models.");
+        problems.Require(Size.Width is >= LeastSide and <= MostSide && Size.Height is >= LeastSide and <= MostSide, "size", $"is {Size}.", $"Use {LeastSide} to {MostSide} px a side.");
+        problems.Require(Size.ToLatent().ToPixels() == Size, "size", $"is {Size}, and sides are multiples of {LatentSize.CellPixels} px.", $"Use {Size.ToLatent().ToPixels()}.");
+        foreach (var problem in SamplerProblems()) problems.Add(problem.Where, problem.What, problem.Fix);
+        foreach (var network in Networks) problems.Require(File.Exists(network.Path), network.Path, "is not there.", "Check the path.");
+    }
+
+    private IReadOnlyList<Problem> SamplerProblems()
+    {
+        try
+        {
+            SamplerChoice.Parse(Sampler);
+            return [];
+        }
+        catch (SettingsException unknown)
+        {
+            return unknown.Problems;
+        }
+    }
+}
