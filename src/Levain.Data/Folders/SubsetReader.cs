@@ -1,0 +1,120 @@
+using System.Collections.Concurrent;
+using Levain.Core;
+
+namespace Levain.Data;
+
+/// <summary>A picture with its caption, found but not yet placed.</summary>
+/// <param name="Tags">The tags alone where they are counted apart from the caption (metadata files).</param>
+internal sealed record FoundPicture(string Path, string Caption, ImageHeader Header, string? Tags = null);
+
+/// <summary>A subset with its pictures.</summary>
+internal sealed record ReadSubset(SubsetOptions Options, string Name, IReadOnlyList<FoundPicture> Pictures);
+
+/// <summary>Finds the pictures of subsets, reads headers in parallel, and notes what is wrong with them.</summary>
+internal sealed class SubsetReader(Compat compat, ImageChecking checking, DatasetReport report, IProgress<DataProgress>? progress, CancellationToken cancel)
+{
+    // Files of tools and systems that nobody would look for in a dataset.
+    private static readonly string[] SilentNames = ["thumbs.db", "desktop.ini", "metadata_cache.json"];
+    private static readonly string[] SilentExtensions = [".txt", ".caption", ".npz", ".json", ".jsonl", ".md", ".toml", ".safetensors"];
+
+    private readonly ConcurrentDictionary<string, ConcurrentBag<string>> pathsByHash = new();
+
+    /// <summary>The subsets of one table, in order.</summary>
+    public IReadOnlyList<ReadSubset> ReadAll(DatasetOptions table)
+    {
+        List<SubsetOptions> subsets = [.. table.Subsets];
+        if (table.TrainDataDir is { } train) subsets.AddRange(KohyaFolders.Subsets(train, table.SubsetDefaults with { IsReg = false }, compat, report.Add));
+        if (table.RegDataDir is { } reg) subsets.AddRange(KohyaFolders.Subsets(reg, table.SubsetDefaults with { IsReg = true }, compat, report.Add));
+
+        var read = new List<ReadSubset>();
+        foreach (var subset in subsets)
+        {
+            var where = subset.MetadataFile ?? subset.ImageDir ?? throw new DatasetException("image_dir", "is missing in a subset. Name the folder of its pictures.");
+            if (subset.ConditioningDataDir is { } masks) throw new DatasetException(masks, "holds masks for masked loss, which this version does not read. Leave conditioning_data_dir out, or put the mask into the alpha channel and use alpha_mask.");
+            if (subset.NumRepeats < 1)
+                report.Add(new IgnoredPath(where, $"num_repeats is {subset.NumRepeats}"));
+            else if (read.Any(other => (other.Options.MetadataFile ?? other.Options.ImageDir) == where))
+                report.Add(new IgnoredPath(where, "it is named twice in the same dataset"));
+            else if (Read(subset) is { Pictures.Count: > 0 } found)
+                read.Add(found);
+            else
+                report.Add(new IgnoredPath(where, "it holds no picture"));
+        }
+        return read;
+    }
+
+    /// <summary>Notes files with the same bytes, where pixels were checked.</summary>
+    public void ReportDuplicates()
+    {
+        foreach (var paths in pathsByHash.Values.Select(paths => paths.Distinct().Order(StringComparer.Ordinal).ToList()).Where(paths => paths.Count > 1).OrderBy(paths => paths[0], StringComparer.Ordinal))
+            report.AddDuplicates(paths);
+    }
+
+    private ReadSubset Read(SubsetOptions options)
+    {
+        var entries = options.MetadataFile is { } file
+            ? MetadataFile.Read(file, options, compat)
+            : PicturesIn(options.ImageDir!).Select(path => new MetadataEntry(path, null, null)).ToList();
+        var headers = Examine([.. entries.Select(entry => entry.Path)]);
+        var pictures = new List<FoundPicture>();
+        var without = 0;
+        for (var i = 0; i < entries.Count; i++)
+        {
+            if (headers[i] is not { } header) continue;
+            var (path, caption, tags) = entries[i];
+            if (options.MetadataFile is null) caption = OwnCaption(path, options);
+            if (string.IsNullOrEmpty(caption)) without++;
+            pictures.Add(new(path, caption ?? options.ClassTokens ?? "", header, options.MetadataFile is null ? null : tags ?? ""));
+        }
+        var name = Path.GetFileName(Path.TrimEndingDirectorySeparator(options.MetadataFile ?? options.ImageDir!));
+        report.Add(new SubsetReport(options.MetadataFile ?? options.ImageDir!, pictures.Count, options.NumRepeats, options.IsReg, without, options.ClassTokens));
+        return new(options, name, pictures);
+    }
+
+    private IReadOnlyList<string> PicturesIn(string folder)
+    {
+        if (!Directory.Exists(folder)) throw new DatasetException(folder, "does not exist. Name the folder that holds the pictures.");
+        var pictures = ImageNames.In(folder, compat);
+        var taken = pictures.ToHashSet();
+        foreach (var path in Directory.EnumerateFiles(folder).Where(path => !taken.Contains(path)).Order(StringComparer.Ordinal))
+        {
+            var (name, extension) = (Path.GetFileName(path), Path.GetExtension(path).ToLowerInvariant());
+            if (name.StartsWith('.') || SilentNames.Contains(name.ToLowerInvariant()) || SilentExtensions.Contains(extension)) continue;
+            report.Add(new IgnoredPath(path, ImageNames.IsPicture(name, Compat.Sound) ? "kohya does not read this kind of file name" : "its name is not that of a picture"));
+        }
+        foreach (var path in Directory.EnumerateDirectories(folder).Where(path => !Path.GetFileName(path).StartsWith('.') && ImageNames.In(path, compat).Count > 0).Order(StringComparer.Ordinal))
+            report.Add(new IgnoredPath(path, "pictures in folders within folders are not used; move them up, or name the folder as a subset"));
+        return pictures;
+    }
+
+    private static string? OwnCaption(string picture, SubsetOptions options) =>
+        CaptionFile.Find(picture, options.CaptionExtension) is { } file ? CaptionFile.Read(file, options.EnableWildcard) : null;
+
+    private ImageHeader?[] Examine(IReadOnlyList<string> paths)
+    {
+        var headers = new ImageHeader?[paths.Count];
+        var (broken, notes) = (new BrokenImage?[paths.Count], new IReadOnlyList<ImageNote>[paths.Count]);
+        var done = 0;
+        Parallel.For(0, paths.Count, new ParallelOptions { CancellationToken = cancel, MaxDegreeOfParallelism = Environment.ProcessorCount }, i =>
+        {
+            try
+            {
+                (headers[i], notes[i]) = checking == ImageChecking.Headers
+                    ? ImageExamination.Header(paths[i])
+                    : ImageExamination.Pixels(paths[i], compat, hash => pathsByHash.GetOrAdd(hash, _ => []).Add(paths[i]));
+            }
+            catch (ImageException e)
+            {
+                broken[i] = new(paths[i], e.Fault, e.Message);
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                broken[i] = new(paths[i], ImageFault.Corrupt, $"cannot be opened: {e.Message}");
+            }
+            progress?.Report(new(checking == ImageChecking.Headers ? "reading headers" : "checking pictures", Interlocked.Increment(ref done), paths.Count));
+        });
+        foreach (var image in broken.OfType<BrokenImage>()) report.Add(image);
+        foreach (var note in notes.Where(list => list is not null).SelectMany(list => list)) report.Add(note);
+        return headers;
+    }
+}

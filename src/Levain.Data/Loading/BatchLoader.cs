@@ -1,0 +1,130 @@
+using Levain.Core;
+
+namespace Levain.Data;
+
+/// <summary>
+/// Hands out the batches of each epoch. Like kohya's loader it is one batch ahead: while a step computes, the next batch is already decided, and
+/// decoded on another thread. All chance is drawn on the calling thread, in kohya's order, so decoding never disturbs it.
+/// </summary>
+public sealed class BatchLoader : IDisposable
+{
+    private readonly Dataset dataset;
+    private readonly PythonRandom random;
+    private readonly Func<int, long[]> drawOrder;
+    private readonly SampleDrawer[] drawers;
+    private readonly Func<BatchPlan, Batch> read;
+
+    private int epoch;
+    private long[] order = [];
+    private int fetched;
+    private (BatchPlan Plan, Task<Batch> Batch)? pending;
+    private (int Epoch, int Step) believed;
+
+    /// <param name="dataset">The pictures.</param>
+    /// <param name="random">The run's Python generator.</param>
+    /// <param name="drawOrder">Draws an epoch's order of so many batches from the run's torch generator; see <see cref="LoaderOrder"/>.</param>
+    /// <param name="maxTrainSteps">Optimizer steps of the whole run, for tag warm-ups given as a share.</param>
+    /// <param name="latents">Cached latents, if there are any; the caller keeps and disposes them.</param>
+    /// <param name="replacements">Texts to replace in captions.</param>
+    public BatchLoader(Dataset dataset, PythonRandom random, Func<int, long[]> drawOrder, int maxTrainSteps,
+        CachedLatents? latents = null, IReadOnlyList<CaptionReplacement>? replacements = null)
+        : this(dataset, random, drawOrder, maxTrainSteps, latents is not null, replacements ?? [], latents is null
+            ? plan => BatchReader.Read(dataset.Parts[plan.Part], plan, dataset.Compat)
+            : plan => latents.Read(dataset.Parts[plan.Part], plan))
+    {
+    }
+
+    /// <summary>A loader that turns decisions into batches in a way of its own.</summary>
+    internal BatchLoader(Dataset dataset, PythonRandom random, Func<int, long[]> drawOrder, int maxTrainSteps, bool cached, IReadOnlyList<CaptionReplacement> replacements,
+        Func<BatchPlan, Batch> read)
+    {
+        (this.dataset, this.random, this.drawOrder, this.read) = (dataset, random, drawOrder, read);
+        drawers = [.. dataset.Parts.Select(part => new SampleDrawer(part, maxTrainSteps, cached, replacements))];
+    }
+
+    /// <summary>Optimizer steps made; the training loop sets it before each step. Tag warm-ups go by it.</summary>
+    public int Step { get; set; }
+
+    /// <summary>Epoch and step as the dataset believed them when the newest batch was fetched; they lag under <see cref="Compat.StaleFirstBatch"/>.</summary>
+    public (int Epoch, int Step) Believed { get; private set; }
+
+    /// <summary>The batches of an epoch. The receiver disposes each. A loader that was restored within this epoch goes on where it stood.</summary>
+    /// <param name="number">The epoch, from 1.</param>
+    /// <exception cref="DatasetException">A picture cannot be read any more.</exception>
+    public IEnumerable<Batch> Epoch(int number)
+    {
+        if (epoch != number)
+        {
+            Drop();
+            (epoch, fetched) = (number, 0);
+            order = drawOrder(dataset.BatchCount);
+            pending = Fetch();
+        }
+        while (pending is var (_, task))
+        {
+            pending = Fetch();
+            yield return task.GetAwaiter().GetResult();
+        }
+    }
+
+    /// <summary>Where the loader stands.</summary>
+    public LoaderState Save() => new()
+    {
+        Epoch = epoch,
+        Order = order,
+        Fetched = fetched,
+        Pending = pending?.Plan,
+        Believed = believed,
+        Step = Step,
+        Parts = [.. dataset.Parts.Select(part => part.Save())],
+        WarmupSteps = [.. drawers.Select(drawer => drawer.WarmupSteps)],
+    };
+
+    /// <summary>Goes on where another loader over the same dataset stood. The generators are restored by their owner.</summary>
+    /// <exception cref="DatasetException">The dataset is another one.</exception>
+    public void Restore(LoaderState state)
+    {
+        if (state.Parts.Length != dataset.Parts.Count) throw new DatasetException("dataset", "is not the one this run was begun with: it has another number of parts.");
+        Drop();
+        foreach (var (part, saved) in dataset.Parts.Zip(state.Parts)) part.Restore(saved);
+        foreach (var (drawer, saved) in drawers.Zip(state.WarmupSteps)) drawer.WarmupSteps = saved;
+        (epoch, order, fetched, believed, Step) = (state.Epoch, state.Order, state.Fetched, state.Believed, state.Step);
+        pending = state.Pending is { } plan ? Begin(plan) : null;
+    }
+
+    /// <summary>Drops the batch that was fetched ahead.</summary>
+    public void Dispose() => Drop();
+
+    private (BatchPlan Plan, Task<Batch> Batch)? Fetch()
+    {
+        if (fetched == order.Length) return null;
+        // kohya tells the dataset epoch and step only after each fetch: the first batch of an epoch is still one of the order before (K-19).
+        if (!dataset.Compat.StaleFirstBatch) Believe();
+        Believed = believed;
+        var plan = Decide((int)order[fetched++]);
+        if (dataset.Compat.StaleFirstBatch) Believe();
+        return Begin(plan);
+    }
+
+    private void Believe()
+    {
+        foreach (var part in dataset.Parts) part.AdvanceTo(epoch, dataset.Seed, random);
+        believed = (epoch, Step);
+    }
+
+    private BatchPlan Decide(int index)
+    {
+        var (p, local) = (0, index);
+        while (local >= dataset.Parts[p].Batches.Count) local -= dataset.Parts[p++].Batches.Count;
+        var (size, images) = dataset.Parts[p].PicturesOf(local);
+        return new(p, index, size, [.. images.Select(image => drawers[p].Draw(image, size, believed.Epoch, believed.Step, random))]);
+    }
+
+    private (BatchPlan, Task<Batch>) Begin(BatchPlan plan) => (plan, Task.Run(() => read(plan)));
+
+    private void Drop()
+    {
+        if (pending is var (_, task)) task.ContinueWith(done => { if (done.IsCompletedSuccessfully) done.Result.Dispose(); else _ = done.Exception; });
+        pending = null;
+    }
+}
