@@ -1,0 +1,177 @@
+using System.Globalization;
+using Levain.Core;
+using Levain.Training.Settings;
+
+namespace Levain.Training.Kohya;
+
+/// <summary>
+/// Values of kohya's options, read by the rules of Python's argparse: the last one wins, <c>--name=value</c>, names may be cut short
+/// while they stay unmistakable, and a list takes everything up to the next option. A <c>--config_file</c> fills what the command line leaves out.
+/// </summary>
+internal sealed class KohyaCommandLine
+{
+    private readonly Dictionary<string, object> given = [];
+    private readonly Problems problems;
+
+    private KohyaCommandLine(Problems problems) => this.problems = problems;
+
+    /// <param name="read">Reads a file that an option names.</param>
+    public static KohyaCommandLine Read(IReadOnlyList<string> arguments, Func<string, string> read, Problems problems)
+    {
+        var line = new KohyaCommandLine(problems);
+        line.ReadArguments(arguments);
+        if (line.Text("config_file") is { } file) line.ReadFile(file, read);
+        return line;
+    }
+
+    /// <summary>Names of the options that were given, in order.</summary>
+    public IEnumerable<string> Names => given.Keys;
+
+    public bool Has(string name) => given.ContainsKey(name);
+
+    public bool Flag(string name) => Value(name) is true;
+
+    public int? Whole(string name) => Value(name) is long whole ? (int)Math.Clamp(whole, int.MinValue, int.MaxValue) : null;
+
+    public long? Long(string name) => Value(name) as long?;
+
+    public double? Number(string name) => Value(name) switch { double number => number, long whole => whole, _ => null };
+
+    public string? Text(string name) => Value(name) as string;
+
+    public IReadOnlyList<string>? Texts(string name) => Value(name) as List<string>;
+
+    public IReadOnlyList<double>? Numbers(string name) => Value(name) as List<double>;
+
+    /// <summary>What was given, else the option's default.</summary>
+    public object? Value(string name) => given.TryGetValue(name, out var value) ? value : KohyaOptions.Find(name)!.Default;
+
+    private void ReadArguments(IReadOnlyList<string> arguments)
+    {
+        for (var i = 0; i < arguments.Count; i++)
+        {
+            var argument = arguments[i];
+            if (!argument.StartsWith("--"))
+            {
+                problems.Add(argument, "stands alone.", "Every value follows an option, and one with blanks needs quotes.");
+                continue;
+            }
+            var equals = argument.IndexOf('=');
+            var name = equals < 0 ? argument[2..] : argument[2..equals];
+            var following = i;
+            while (following + 1 < arguments.Count && !IsOption(arguments[following + 1])) following++;
+            if (Match(name) is not { } option)
+            {
+                i = following;
+                continue;
+            }
+            var value = equals < 0 ? null : argument[(equals + 1)..];
+            switch (option.Kind)
+            {
+                case OptionKind.Flag:
+                    problems.Require(value is null, $"--{option.Name}", $"is given \"{value}\".", "It is a switch and takes no value.");
+                    given[option.Name] = true;
+                    break;
+                case OptionKind.Texts or OptionKind.Numbers:
+                    Take(option, value is null ? [.. arguments.Skip(i + 1).Take(following - i)] : [value]);
+                    if (value is null) i = following;
+                    break;
+                default:
+                    if (value is not null) Take(option, [value]);
+                    else if (following > i) Take(option, [arguments[++i]]);
+                    else problems.Add($"--{option.Name}", "has no value.", "Write its value behind it.");
+                    break;
+            }
+        }
+    }
+
+    // argparse: what begins with a dash is an option, unless it is a number, holds a blank, or is a dash alone.
+    private static bool IsOption(string argument) =>
+        argument.Length > 1 && argument[0] == '-' && !argument.Contains(' ') && !double.TryParse(argument, NumberStyles.Float, CultureInfo.InvariantCulture, out _)
+        || argument.StartsWith("--") && KohyaOptions.Find(argument[2..].Split('=')[0]) is not null;
+
+    private KohyaOption? Match(string name)
+    {
+        if (KohyaOptions.Find(name) is { } exact) return exact;
+        var longer = KohyaOptions.All.Where(option => option.Name.StartsWith(name, StringComparison.Ordinal)).ToList();
+        if (longer.Count == 1 && name.Length > 0) return longer[0];
+        if (longer.Count > 1 && name.Length > 0) problems.Add($"--{name}", $"could be {string.Join(", ", longer.Take(4).Select(option => $"--{option.Name}"))}.", "Write the name in full.");
+        else problems.Add($"--{name}", "is not an option of train_network.py.", Nearest.Advice(name, [.. KohyaOptions.All.Select(option => option.Name)]) is var advice && advice.StartsWith("Known") ? "See docs/kohya-options.md for all of them." : advice);
+        return null;
+    }
+
+    private void Take(KohyaOption option, IReadOnlyList<string> texts)
+    {
+        if (option.Kind is OptionKind.Texts)
+        {
+            given[option.Name] = texts.ToList();
+            return;
+        }
+        if (option.Kind is OptionKind.Numbers)
+        {
+            if (texts.Select(Double).ToList() is var numbers && numbers.All(number => number is not null)) given[option.Name] = numbers.Select(number => number!.Value).ToList();
+            else problems.Add($"--{option.Name}", $"is \"{string.Join(' ', texts)}\".", "Give numbers.");
+            return;
+        }
+        var text = texts[0];
+        object? value = option.Kind switch
+        {
+            OptionKind.Whole => long.TryParse(text.Trim(), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var whole) ? whole : null,
+            OptionKind.Number => Double(text),
+            OptionKind.StepsOrShare => StepsOrShare.Parse(text),
+            _ => text,
+        };
+        if (value is null)
+            problems.Add($"--{option.Name}", $"is \"{text}\".", $"Give {option.Kind switch { OptionKind.Whole => "a whole number", OptionKind.Number => "a number", _ => StepsOrShare.Form }}.");
+        else if (option.Choices.Count > 0 && !option.Choices.Contains(text.Trim()))
+            problems.Add($"--{option.Name}", $"is \"{text}\".", Nearest.Advice(text, option.Choices));
+        else given[option.Name] = value;
+    }
+
+    // A config file's sections are cosmetic: their keys are options.
+    private void ReadFile(string file, Func<string, string> read)
+    {
+        if (!file.EndsWith(".toml", StringComparison.OrdinalIgnoreCase)) file += ".toml";
+        string text;
+        try
+        {
+            text = read(file);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            problems.Add("--config_file", $"names {file}, which cannot be read.", "Name a TOML file that is there.");
+            return;
+        }
+        var onCommandLine = given.Keys.ToHashSet();
+        Fill(TomlDocument.Parse(text, Path.GetFileName(file), problems).Root, onCommandLine);
+    }
+
+    private void Fill(TomlTable table, HashSet<string> onCommandLine)
+    {
+        foreach (var key in table.Keys)
+        {
+            var entry = table[key]!;
+            if (entry.Value is TomlTable section)
+            {
+                Fill(section, onCommandLine);
+                continue;
+            }
+            if (KohyaOptions.Find(key) is not { } option)
+            {
+                problems.Add($"{entry.Origin} {key}", "is not an option of train_network.py.", Nearest.Advice(key, [.. KohyaOptions.All.Select(known => known.Name)]));
+                continue;
+            }
+            if (onCommandLine.Contains(key)) continue;
+            switch (entry.Value)
+            {
+                case bool flag when option.Kind is OptionKind.Flag: given[key] = flag; break;
+                case List<TomlEntry> list when option.Kind is OptionKind.Texts or OptionKind.Numbers: Take(option, [.. list.Select(item => PythonText.Str(item.Value))]); break;
+                case List<TomlEntry> list when key == "resolution": Take(option, [string.Join(',', list.Select(item => PythonText.Str(item.Value)))]); break;
+                case long or double or string when option.Kind is not OptionKind.Flag: Take(option, [PythonText.Str(entry.Value)]); break;
+                default: problems.Add($"{entry.Origin} {key}", $"is {entry.Described}.", option.Kind is OptionKind.Flag ? "Give true or false." : "Give a text or a number."); break;
+            }
+        }
+    }
+
+    private static double? Double(string text) => double.TryParse(text.Trim(), NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number : null;
+}

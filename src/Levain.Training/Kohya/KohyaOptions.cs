@@ -1,0 +1,246 @@
+using static Levain.Training.Kohya.OptionKind;
+
+namespace Levain.Training.Kohya;
+
+/// <summary>Every option of kohya's <c>train_network.py</c> and what becomes of it; docs/kohya-options.md is printed from this list.</summary>
+/// <remarks>kohya-ss/sd-scripts 48d368f: <c>train_network.py</c>, <c>library/train_util.py</c> and the argument groups they add.</remarks>
+public static class KohyaOptions
+{
+    private const string Later = "Not in this version.";
+    private const string OneProcess = "Levain trains in one process.";
+    private const string Upload = "Upload the finished file yourself: Levain never sends anything anywhere.";
+    private const string XlOnly = "For SDXL, which this version does not train; leave it out.";
+    private const string OwnSnapshots = "Levain goes on from its own snapshots: levain train run.toml --resume.";
+
+    /// <summary>All of them, by group.</summary>
+    public static IReadOnlyList<KohyaOption> All { get; } =
+    [
+        // Model
+        To("pretrained_model_name_or_path", Text, "model.base"),
+        No("v2", Flag, "SD 2.x is not trained by this version; use an SD 1.x base."),
+        To("v_parameterization", Flag, "model.v_parameterization"),
+        To("vae", Text, "model.vae"),
+        Idle("tokenizer_cache_dir", Text, "The tokenizer is built in."),
+        Idle("disable_mmap_load_safetensors", Flag, "Files are always mapped; nothing is read twice."),
+        Idle("no_half_vae", Flag, "The VAE always computes in 32 bits."),
+        Idle("lowram", Flag, "Weights are loaded straight to where they are used."),
+        Idle("highvram", Flag, "Nothing is moved to and fro."),
+
+        // Network
+        To("network_module", Text, "network.family"),
+        To("network_dim", Whole, "network.rank"),
+        To("network_alpha", Number, "network.alpha", 1L),
+        To("network_dropout", Number, "network.dropout"),
+        To("network_args", Texts, "network.conv_rank, conv_alpha, rank_dropout, …"),
+        No("network_weights", Text, "Starting from a trained file is " + Lower(Later)),
+        No("dim_from_weights", Flag, "Give network_dim and network_alpha of that file; levain inspect shows them."),
+        To("network_train_unet_only", Flag, "network.train = \"unet\""),
+        To("network_train_text_encoder_only", Flag, "network.train = \"text_encoder\""),
+        No("base_weights", Texts, "Merge the network into the base first, and train upon the result."),
+        No("base_weights_multiplier", Numbers, "Merge the network into the base first, and train upon the result."),
+        To("scale_weight_norms", Number, "network.max_norm"),
+        To("training_comment", Text, "output.comment"),
+        To("unet_lr", Number, "optimizer.unet_learning_rate"),
+        To("text_encoder_lr", Numbers, "optimizer.text_encoder_learning_rate"),
+        No("fp8_base", Flag, "8-bit base weights are " + Lower(Later) + " Use --mixed_precision bf16 or memory = \"lean\"."),
+        No("fp8_base_unet", Flag, "8-bit base weights are " + Lower(Later) + " Use --mixed_precision bf16 or memory = \"lean\"."),
+
+        // Output
+        To("output_dir", Text, "output.folder"),
+        To("output_name", Text, "output.name"),
+        One("save_model_as", Text, "safetensors only", "safetensors", "safetensors", "ckpt", "pt"),
+        One("save_precision", Text, "output.precision", null, "float", "fp16", "bf16"),
+        To("save_every_n_epochs", Whole, "output.save_every_epochs"),
+        To("save_every_n_steps", Whole, "output.save_every_steps"),
+        To("save_n_epoch_ratio", Whole, "output.save_epoch_ratio"),
+        To("save_last_n_epochs", Whole, "output.keep_last_epochs"),
+        To("save_last_n_steps", Whole, "output.keep_last_steps"),
+        To("save_last_n_epochs_state", Whole, "snapshots.keep"),
+        To("save_last_n_steps_state", Whole, "snapshots.keep"),
+        To("save_state", Flag, "snapshots.with_saves"),
+        To("save_state_on_train_end", Flag, "snapshots.at_end"),
+        No("resume", Text, OwnSnapshots),
+        No("initial_epoch", Whole, OwnSnapshots),
+        No("initial_step", Whole, OwnSnapshots),
+        No("skip_until_initial_step", Flag, OwnSnapshots),
+        To("no_metadata", Flag, "output.metadata = false"),
+        No("huggingface_repo_id", Text, Upload),
+        No("huggingface_repo_type", Text, Upload),
+        No("huggingface_path_in_repo", Text, Upload),
+        No("huggingface_token", Text, Upload),
+        No("huggingface_repo_visibility", Text, Upload),
+        No("save_state_to_huggingface", Flag, Upload),
+        No("resume_from_huggingface", Flag, OwnSnapshots),
+        No("async_upload", Flag, Upload),
+        To("metadata_title", Text, "output.title"),
+        To("metadata_author", Text, "output.author"),
+        To("metadata_description", Text, "output.description"),
+        To("metadata_license", Text, "output.license"),
+        To("metadata_tags", Text, "output.tags"),
+        To("metadata_usage_hint", Text, "output.usage_hint"),
+        To("metadata_thumbnail", Text, "output.thumbnail"),
+        To("metadata_merged_from", Text, "output.merged_from"),
+        To("metadata_trigger_phrase", Text, "output.trigger_phrase"),
+        To("metadata_preprocessor", Text, "output.preprocessor"),
+        To("metadata_is_negative_embedding", Text, "output.is_negative_embedding"),
+
+        // Steps and arithmetic
+        To("train_batch_size", Whole, "training.batch_size", 1L),
+        To("max_train_steps", Whole, "training.steps", 1600L),
+        To("max_train_epochs", Whole, "training.epochs"),
+        To("gradient_accumulation_steps", Whole, "training.gradient_accumulation", 1L),
+        To("max_grad_norm", Number, "optimizer.max_grad_norm", 1.0),
+        One("mixed_precision", Text, "training.precision", "no", "no", "fp16", "bf16"),
+        No("full_fp16", Flag, "Adapters are always trained in 32 bits; use --mixed_precision fp16."),
+        No("full_bf16", Flag, "Adapters are always trained in 32 bits; use --mixed_precision bf16."),
+        To("gradient_checkpointing", Flag, "training.memory = \"lean\""),
+        Idle("cpu_offload_checkpointing", Flag, "memory = \"lean\" recomputes instead."),
+        Idle("mem_eff_attn", Flag, "Attention is always computed in the frugal way."),
+        Idle("xformers", Flag, "Attention is always computed in the frugal way."),
+        Idle("sdpa", Flag, "Attention is always computed in the frugal way."),
+        Idle("torch_compile", Flag, "There is nothing to compile."),
+        Idle("dynamo_backend", Text, "There is nothing to compile.", "inductor"),
+        To("seed", Whole, "training.seed"),
+        To("max_data_loader_n_workers", Whole, "0 only: kohya's order without workers", 8L),
+        No("persistent_data_loader_workers", Flag, "Give --max_data_loader_n_workers 0 and leave it out; pictures are read ahead all the same."),
+        To("clip_skip", Whole, "model.clip_skip"),
+        One("max_token_length", Whole, "model.max_token_length", null, "150", "225"),
+        To("weighted_captions", Flag, "model.weighted_captions"),
+        Idle("ddp_timeout", Whole, OneProcess),
+        Idle("ddp_gradient_as_bucket_view", Flag, OneProcess),
+        Idle("ddp_static_graph", Flag, OneProcess),
+        No("deepspeed", Flag, OneProcess),
+        Idle("zero_stage", Whole, OneProcess, 2L),
+        Idle("offload_optimizer_device", Text, OneProcess),
+        Idle("offload_optimizer_nvme_path", Text, OneProcess),
+        Idle("offload_param_device", Text, OneProcess),
+        Idle("offload_param_nvme_path", Text, OneProcess),
+        Idle("zero3_init_flag", Flag, OneProcess),
+        Idle("zero3_save_16bit_model", Flag, OneProcess),
+        Idle("fp16_master_weights_and_gradients", Flag, OneProcess),
+
+        // Pictures
+        To("train_data_dir", Text, "dataset.folder"),
+        To("reg_data_dir", Text, "dataset.reg_folder"),
+        No("in_json", Text, "Metadata files are " + Lower(Later) + " Put captions beside the pictures as .txt files."),
+        To("dataset_config", Text, "[general], [[datasets]]"),
+        No("dataset_class", Text, "Pictures come from folders; leave it out."),
+        To("dataset_repeats", Whole, "dataset.num_repeats", 1L),
+        To("resolution", Text, "dataset.resolution"),
+        To("enable_bucket", Flag, "dataset.enable_bucket"),
+        To("min_bucket_reso", Whole, "dataset.min_bucket_reso", 256L),
+        To("max_bucket_reso", Whole, "dataset.max_bucket_reso", 1024L),
+        To("bucket_reso_steps", Whole, "dataset.bucket_reso_steps", 64L),
+        To("bucket_no_upscale", Flag, "dataset.bucket_no_upscale"),
+        One("resize_interpolation", Text, "dataset.resize_interpolation", null, "lanczos", "nearest", "bilinear", "linear", "bicubic", "cubic", "area"),
+        To("cache_latents", Flag, "cache.latents = \"memory\""),
+        To("cache_latents_to_disk", Flag, "cache.latents = \"disk\""),
+        To("vae_batch_size", Whole, "cache.vae_batch_size", 1L),
+        Idle("skip_cache_check", Flag, "A cached latent is always checked against its picture: it costs nothing."),
+        No("cache_text_encoder_outputs", Flag, XlOnly),
+        No("cache_text_encoder_outputs_to_disk", Flag, XlOnly),
+        To("caption_extension", Text, "dataset.caption_extension", ".caption"),
+        To("caption_extention", Text, "dataset.caption_extension"),
+        To("shuffle_caption", Flag, "dataset.shuffle_caption"),
+        To("enable_wildcard", Flag, "dataset.enable_wildcard"),
+        To("caption_separator", Text, "dataset.caption_separator", ","),
+        To("keep_tokens", Whole, "dataset.keep_tokens", 0L),
+        To("keep_tokens_separator", Text, "dataset.keep_tokens_separator", ""),
+        To("secondary_separator", Text, "dataset.secondary_separator"),
+        To("caption_prefix", Text, "dataset.caption_prefix"),
+        To("caption_suffix", Text, "dataset.caption_suffix"),
+        To("caption_dropout_rate", Number, "dataset.caption_dropout_rate", 0.0),
+        To("caption_dropout_every_n_epochs", Whole, "dataset.caption_dropout_every_n_epochs", 0L),
+        To("caption_tag_dropout_rate", Number, "dataset.caption_tag_dropout_rate", 0.0),
+        To("token_warmup_min", Whole, "dataset.token_warmup_min", 1L),
+        To("token_warmup_step", Number, "dataset.token_warmup_step", 0.0),
+        No("color_aug", Flag, "Changed colours are " + Lower(Later) + " --flip_aug varies pictures too."),
+        To("flip_aug", Flag, "dataset.flip_aug"),
+        To("random_crop", Flag, "dataset.random_crop"),
+        No("face_crop_aug_range", Text, "Crops around faces are " + Lower(Later) + " Crop the pictures before training."),
+        No("alpha_mask", Flag, "Masks from alpha are " + Lower(Later)),
+        No("masked_loss", Flag, "Masked loss is " + Lower(Later)),
+        No("conditioning_data_dir", Text, "Masked loss is " + Lower(Later)),
+        To("prior_loss_weight", Number, "loss.prior_weight", 1.0),
+        Idle("cache_info", Flag, "Headers and captions are read anew in a moment, and so are never stale."),
+        No("debug_dataset", Flag, "levain check shows what a run would do."),
+        Idle("validation_seed", Whole, "It counts with --validation_split only."),
+        No("validation_split", Number, "Validation pictures are " + Lower(Later) + " Judge by sample pictures.", 0.0),
+        Idle("validate_every_n_steps", Whole, "It counts with --validation_split only."),
+        Idle("validate_every_n_epochs", Whole, "It counts with --validation_split only."),
+        Idle("max_validation_steps", Whole, "It counts with --validation_split only."),
+
+        // Noise and loss
+        To("noise_offset", Number, "noise.offset"),
+        To("noise_offset_random_strength", Flag, "noise.offset_random_strength"),
+        To("adaptive_noise_scale", Number, "noise.adaptive_scale"),
+        To("multires_noise_iterations", Whole, "noise.multires_iterations"),
+        To("multires_noise_discount", Number, "noise.multires_discount", 0.3),
+        To("ip_noise_gamma", Number, "noise.input_perturbation"),
+        To("ip_noise_gamma_random_strength", Flag, "noise.input_perturbation_random_strength"),
+        To("min_timestep", Whole, "noise.min_timestep"),
+        To("max_timestep", Whole, "noise.max_timestep"),
+        To("zero_terminal_snr", Flag, "noise.zero_terminal_snr"),
+        To("min_snr_gamma", Number, "loss.min_snr_gamma"),
+        To("scale_v_pred_loss_like_noise_pred", Flag, "loss.scale_v_like_noise"),
+        To("v_pred_like_loss", Number, "loss.v_pred_like"),
+        To("debiased_estimation_loss", Flag, "loss.debiased_estimation"),
+        One("loss_type", Text, "loss.type", "l2", "l1", "l2", "huber", "smooth_l1"),
+        One("huber_schedule", Text, "loss.huber_schedule", "snr", "constant", "exponential", "snr"),
+        To("huber_c", Number, "loss.huber_c", 0.1),
+        To("huber_scale", Number, "loss.huber_scale", 1.0),
+
+        // Optimizer and learning rate
+        To("optimizer_type", Text, "optimizer.type", ""),
+        No("use_8bit_adam", Flag, "AdamW8bit is " + Lower(Later) + " Use --optimizer_type AdamW."),
+        No("use_lion_optimizer", Flag, "Lion is " + Lower(Later) + " Use --optimizer_type AdamW."),
+        To("optimizer_args", Texts, "optimizer.weight_decay, betas, eps"),
+        To("learning_rate", Number, "optimizer.learning_rate", 2e-6),
+        To("lr_scheduler", Text, "schedule.type", "constant"),
+        No("lr_scheduler_type", Text, "Use a schedule of --lr_scheduler.", ""),
+        To("lr_scheduler_args", Texts, "schedule.step_rules"),
+        To("lr_warmup_steps", StepsOrShare, "schedule.warmup"),
+        To("lr_decay_steps", StepsOrShare, "schedule.decay"),
+        To("lr_scheduler_num_cycles", Whole, "schedule.cycles", 1L),
+        To("lr_scheduler_power", Number, "schedule.power", 1.0),
+        To("lr_scheduler_timescale", Whole, "schedule.timescale"),
+        To("lr_scheduler_min_lr_ratio", Number, "schedule.min_ratio"),
+        Idle("fused_backward_pass", Flag, "It has no effect on networks in kohya either."),
+
+        // Sample pictures and logs
+        To("sample_every_n_steps", Whole, "samples.every_steps"),
+        To("sample_every_n_epochs", Whole, "samples.every_epochs"),
+        To("sample_at_first", Flag, "samples.at_first"),
+        To("sample_prompts", Text, "samples.prompts"),
+        One("sample_sampler", Text, "samples.sampler", "ddim", "ddim", "pndm", "lms", "euler", "euler_a", "heun", "dpm_2", "dpm_2_a", "dpmsolver", "dpmsolver++",
+            "dpmsingle", "k_lms", "k_euler", "k_euler_a", "k_dpm_2", "k_dpm_2_a"),
+        To("logging_dir", Text, "log.folder"),
+        To("log_prefix", Text, "log.prefix"),
+        One("log_with", Text, "log.tensorboard", null, "tensorboard", "wandb", "all"),
+        Idle("log_tracker_name", Text, "Every run has a log folder of its own."),
+        Idle("log_tracker_config", Text, "There is nothing to configure."),
+        No("wandb_run_name", Text, Upload),
+        No("wandb_api_key", Text, Upload),
+        Idle("log_config", Flag, "The run file lies beside its result."),
+        Idle("console_log_level", Text, "Levain prints what matters."),
+        Idle("console_log_file", Text, "Redirect standard error instead."),
+        Idle("console_log_simple", Flag, "Redirect standard error instead."),
+        To("config_file", Text, "(read as if its lines stood here)"),
+        No("output_config", Flag, "levain writes run files itself: see levain train --help."),
+    ];
+
+    private static readonly Dictionary<string, KohyaOption> byName = All.ToDictionary(option => option.Name);
+
+    /// <summary>The option called <paramref name="name"/> (without dashes), or null.</summary>
+    public static KohyaOption? Find(string name) => byName.GetValueOrDefault(name);
+
+    private static KohyaOption To(string name, OptionKind kind, string setting, object? otherwise = null) => new(name, kind, OptionStanding.Supported, setting, otherwise);
+
+    private static KohyaOption One(string name, OptionKind kind, string setting, object? otherwise, params string[] choices) => To(name, kind, setting, otherwise) with { Choices = choices };
+
+    private static KohyaOption Idle(string name, OptionKind kind, string why, object? otherwise = null) => new(name, kind, OptionStanding.NoEffect, why, otherwise);
+
+    private static KohyaOption No(string name, OptionKind kind, string instead, object? otherwise = null) => new(name, kind, OptionStanding.Refused, instead, otherwise);
+
+    private static string Lower(string sentence) => char.ToLowerInvariant(sentence[0]) + sentence[1..];
+}

@@ -1,0 +1,261 @@
+using Levain.Core;
+using Levain.Data;
+using Levain.Models;
+using Levain.Networks;
+using Levain.Training.Planning;
+using Levain.Training.Settings;
+using static TorchSharp.torch;
+
+namespace Levain.Training;
+
+/// <summary>How a run ended.</summary>
+/// <param name="Step">Steps made.</param>
+/// <param name="Finished">Whether that is all of them; false where it was stopped.</param>
+/// <param name="Path">The network file, or the snapshot to go on from; null where neither could be written.</param>
+public sealed record RunResult(int Step, bool Finished, string? Path);
+
+/// <summary>
+/// A run: the loop over batches, and nothing else. It draws every number in the order of kohya's trainer, raises events, looks at requests
+/// between two steps, and can be put down in a snapshot after any of them.
+/// </summary>
+public sealed partial class Run : IDisposable
+{
+    private readonly RunPlan plan;
+    private readonly RunSettings settings;
+    private readonly Compat compat;
+    private readonly RunRandom random;
+    private readonly StableDiffusion model;
+    private readonly RunOptions options;
+    private readonly IProgress<RunEvent>? events;
+
+    private readonly CachedLatents? latents;
+    private readonly Network network;
+    private readonly BatchLoader loader;
+    private readonly CaptionStates captions;
+    private readonly Objective objective;
+    private readonly Updater updater;
+    private readonly Diagnosis diagnosis;
+    private readonly LossAverage average = new();
+    private readonly NetworkWriter files;
+    private readonly RunSnapshots snapshots;
+
+    private int step, epoch = 1, batchesDone;
+
+    /// <summary>Gets a run ready for its first step: caches latents, makes the network, in kohya's order of random numbers.</summary>
+    /// <param name="plan">What is to be done.</param>
+    /// <param name="random">The generators that the plan was made with.</param>
+    /// <param name="model">The base; the run hangs its network on it and takes it off again, the caller disposes it.</param>
+    /// <param name="options">Whether to go on from a snapshot, and what the machine chose.</param>
+    /// <param name="events">Told what happens.</param>
+    /// <param name="cancel">Stops the preparations.</param>
+    /// <exception cref="DatasetException">A picture cannot be read.</exception>
+    /// <exception cref="RunException">There is a snapshot, but it is of another run.</exception>
+    public Run(RunPlan plan, RunRandom random, StableDiffusion model, RunOptions? options = null, IProgress<RunEvent>? events = null, CancellationToken cancel = default)
+    {
+        (this.plan, this.random, this.model, this.options, this.events) = (plan, random, model, options ?? new(), events);
+        (settings, compat) = (plan.Settings, plan.Settings.Compat);
+        foreach (var warning in plan.Warnings) events?.Report(new RunWarned(warning));
+
+        random.Skip(model.InitialDraws);
+        latents = LatentPreparation.Cache(plan, model, random, events, cancel);
+        network = Network.Create(settings.Network.ToOptions(wholeAlpha: settings.Kohya is { AlphaUntouched: true }),
+            new(model.TextEncoder.AdaptableLayers, model.UNet.AdaptableLayers), random.Torch);
+        network.Attach();
+        network.Training = true;
+        network.DropoutSource = random.Torch;
+        model.UNet.Draws = random.Torch;          // blocks that are computed twice drop the same twice
+
+        loader = new(plan.Dataset, random.Python, random.EpochOrder, plan.Length.Steps, latents);
+        updater = new(network, plan);
+        captions = new(model.TextEncoder, settings.Model, changes: StatesChange());
+        objective = new(settings.Noise, settings.Loss, settings.Model.VParameterization, compat);
+        diagnosis = new(plainSquares: settings.Loss is { Type: LossType.L2, MinSnrGamma: null or 0, DebiasedEstimation: false, ScaleVLikeNoise: false, VPredLike: null or 0 });
+        snapshots = new(plan, this.options, events);
+        files = new(plan, network, () => snapshots.Identity, this.options.Clock, events);
+        if (snapshots.Find() is { } found)
+        {
+            using var scope = NewDisposeScope();
+            Restore(snapshots.Read(found));
+        }
+        else snapshots.Begin();
+    }
+
+    /// <summary>The network being trained.</summary>
+    public Network Network => network;
+
+    /// <summary>Steps made.</summary>
+    public int Step => step;
+
+    /// <summary>Told about every batch: what was drawn and what came of it. For tests and other close observers.</summary>
+    internal IBatchObserver? Observer { get; init; }
+
+    /// <summary>Makes steps until the run is over or asked to stop.</summary>
+    /// <param name="requests">What others ask of the run.</param>
+    /// <param name="cancel">Stops as <see cref="RunRequests.Stop"/> does: after the present step, with a snapshot.</param>
+    /// <exception cref="RunException">Training has gone wrong; the message says how and what helps.</exception>
+    public RunResult Train(RunRequests? requests = null, CancellationToken cancel = default)
+    {
+        var batches = plan.Length.BatchesPerEpoch;
+        if (step == 0 && epoch == 1 && batchesDone == 0 && settings.Samples.AtFirst) Draw(null);
+        while (step < plan.Length.Steps || batchesDone > 0)
+        {
+            // A run restored at its last step only has its epoch's end left to do.
+            if (step < plan.Length.Steps)
+                foreach (var batch in loader.Epoch(epoch))
+                {
+                    TrainOn(batch, batches);
+                    if (step >= plan.Length.Steps) break;
+                    if (!updater.JustUpdated) continue;
+                    if (requests?.TakeDraw() == true) Draw(null);
+                    if (requests?.IsPaused == true) WaitForPause(requests, cancel);
+                    if (cancel.IsCancellationRequested || requests?.IsStopped == true) return Stop();
+                    if (requests?.TakeSnapshot() == true) SaveSnapshot();
+                    else snapshots.SaveIfDue(step, SaveSnapshot);
+                }
+            EndEpoch();
+        }
+        return Finish();
+    }
+
+    /// <summary>Takes the network off the model and frees what the run holds.</summary>
+    public void Dispose()
+    {
+        captions.Dispose();
+        loader.Dispose();
+        updater.Dispose();
+        network.Dispose();
+        latents?.Dispose();
+        files.Dispose();
+    }
+
+    private void TrainOn(Batch batch, int batches)
+    {
+        using var owner = batch;
+        using var scope = NewDisposeScope();
+        Observer?.Begins(random, batch);
+        loader.Step = step;
+        var z = Latents(batch);
+        var context = captions.Of(batch.Captions);
+        var noised = objective.Noise(z, random);
+        var times = tensor(noised.Timesteps.Select(t => (float)t).ToArray()).to(z.device);
+        var prediction = model.UNet.call(noised.Noisy, times, context);
+        var loss = objective.Loss(prediction, noised, batch.LossWeights, batch.Masks);
+
+        var accumulation = settings.Training.GradientAccumulation;
+        (accumulation > 1 ? loss / accumulation : loss).backward();
+        var updates = Accumulation.Updates(batchesDone, batches, accumulation);
+        var rates = updater.Rates;
+        updater.Step(updates, step);
+        var norms = settings.Network.MaxNorm is { } limit && (updates || compat.NormLimitEveryBatch) ? network.ApplyMaxNorm(limit) : ((int, double, double)?)null;
+
+        // The one place where the host waits for the device.
+        var value = (double)loss.item<float>();
+        if (updates) step++;
+        diagnosis.Loss(value, step, batch.Keys);
+        if (updates) diagnosis.Gradient(updater.GradientNorm, step);
+        average.Add(batchesDone, value);
+        batchesDone++;
+        Observer?.Ends(noised.Timesteps, value, updates ? updater.GradientNorm : null);
+
+        if (updates) AfterStep();
+        events?.Report(new StepDone(step, plan.Length.Steps, epoch, plan.Length.Epochs, value, average.Value,
+            StepScalars.Of(value, average.Value, norms, compat.LogsNextRates ? updater.Rates : rates, compat.LogsNextRates, settings.Network.Train is TrainedPart.Unet))
+        { Updated = updates });
+    }
+
+    private void AfterStep()
+    {
+        var samples = settings.Samples;
+        // As in kohya, a number of epochs goes before a number of steps.
+        if (samples.EveryEpochs is null && samples.EverySteps is { } every && step % every == 0) Draw(null);
+        if (plan.Saves.AfterStep(step) is not { } save) return;
+        files.Save(save, step, epoch);
+        if (settings.Snapshots.WithSaves) SaveSnapshot();
+    }
+
+    private void EndEpoch()
+    {
+        events?.Report(new EpochDone(epoch, [new("loss/epoch_average", average.Value)]));
+        var save = plan.Saves.AfterEpoch(epoch);
+        if (save is not null) files.Save(save, step, epoch);
+        if (settings.Samples.EveryEpochs is { } every && epoch % every == 0) Draw(epoch);
+        (epoch, batchesDone) = (epoch + 1, 0);
+        if (step >= plan.Length.Steps) return;
+        if (save is not null && settings.Snapshots.WithSaves || settings.Snapshots.EveryEpochs is { } epochs && (epoch - 1) % epochs == 0) SaveSnapshot();
+    }
+
+    private RunResult Finish()
+    {
+        if (settings.Snapshots.AtEnd || settings.Snapshots.WithSaves) SaveSnapshot();
+        return new(step, true, files.Save(plan.Saves.Final, step, plan.Length.Epochs));
+    }
+
+    private RunResult Stop() => new(step, false, SaveSnapshot());
+
+    private void WaitForPause(RunRequests requests, CancellationToken cancel)
+    {
+        SaveSnapshot();                     // a machine may be switched off while a run is paused
+        try { requests.WaitWhilePaused(cancel); }
+        catch (OperationCanceledException) { }
+    }
+
+    private Tensor Latents(Batch batch)
+    {
+        using var scope = NewDisposeScope();
+        using var frozen = no_grad();
+        var z = batch.Latents?.to(model.Compute.Device) ?? LatentPreparation.Sample(batch.Images!, settings.Cache.VaeBatchSize, model, random);
+        if (z.isnan().any().item<bool>())
+        {
+            if (!compat.NanLatentsAreZero)
+                throw new RunException($"the VAE made something that is no number of {string.Join(", ", batch.Keys)}. Use training.precision = \"fp32\", or another VAE.");
+            z = z.nan_to_num(0, 0, 0);
+        }
+        return z.mul(VaeSpec.Sd1.ScaleFactor).MoveToOuterDisposeScope();
+    }
+
+    // Also an untrained text encoder changes from step to step while adapters on it drop out.
+    private bool StatesChange()
+    {
+        var adapted = network.Adapters.Any(adapter => adapter.Site.Part == NetworkPart.TextEncoder);
+        var drops = settings.Network is { Dropout: > 0 } or { RankDropout: > 0 } or { ModuleDropout: > 0 };
+        return adapted && (settings.Optimizer.TextEncoderRate != 0 || drops || compat.UntrainedGradientsGrow);
+    }
+
+    private string? SaveSnapshot()
+    {
+        using var scope = NewDisposeScope();
+        return snapshots.Save(Take());
+    }
+
+    private Snapshot Take() => new()
+    {
+        At = new()
+        {
+            Step = step,
+            Epoch = epoch,
+            Batch = batchesDone,
+            Losses = average.State,
+            Loader = loader.Save(),
+            Identity = snapshots.Identity,
+            Fingerprint = snapshots.Fingerprint,
+            Machine = snapshots.Machine,
+        },
+        NetworkValues = network.Values,
+        NetworkGradients = updater.Leftovers,
+        Slots = updater.Slots,
+        Random = random.Save(),
+    };
+
+    private void Restore(Snapshot snapshot)
+    {
+        var at = snapshot.At;
+        using var frozen = no_grad();
+        network.Values.copy_(snapshot.NetworkValues);
+        network.Forget();
+        updater.Restore(snapshot.Slots, snapshot.NetworkGradients, at.Step);
+        loader.Restore(at.Loader);
+        average.Restore(at.Losses.Slots, at.Losses.Sum);
+        random.Restore(snapshot.Random.Python, snapshot.Random.Torch);
+        (step, epoch, batchesDone) = (at.Step, at.Epoch, at.Batch);
+    }
+}

@@ -1,0 +1,23 @@
+namespace Levain.Training;
+
+/// <summary>How a run is entered.</summary>
+public sealed record RunOptions
+{
+    /// <summary>Goes on from the newest snapshot; without one, from the beginning with the same seed.</summary>
+    public bool Resume { get; init; }
+
+    /// <summary>Tells when the run began and when files were written, for their metadata. Default: the system's clock.</summary>
+    public TimeProvider Clock { get; init; } = TimeProvider.System;
+
+    /// <summary>The number that a new run is known by in its files' metadata (<c>ss_session_id</c>), 0 to 2^32 − 1; drawn by the application.</summary>
+    public long Session { get; init; }
+
+    /// <summary>What was chosen for this machine (threads, algorithms, recomputation): kept in snapshots and compared when a run goes on.</summary>
+    public IReadOnlyDictionary<string, string> Machine { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>Draws the sample pictures of <c>[samples]</c>: settings, base with the network on it, step, and the epoch that is over where it is drawn for one. Gives back the files.</summary>
+    public Func<Settings.RunSettings, Models.StableDiffusion, int, int?, IEnumerable<string>>? DrawSamples { get; init; }
+
+    /// <summary>Writes a snapshot's file whole or not at all; null: <see cref="Core.AtomicFile.Write"/>. Tests put failing disks here.</summary>
+    internal Action<string, Action<Stream>>? Write { get; init; }
+}

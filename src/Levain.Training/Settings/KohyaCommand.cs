@@ -1,0 +1,32 @@
+namespace Levain.Training.Settings;
+
+/// <summary>What a kohya command line said beyond the settings it stands for: kohya's metadata repeats some of it word for word.</summary>
+public sealed record KohyaCommand
+{
+    /// <summary><c>--network_module</c>.</summary>
+    public string NetworkModule { get; init; } = "networks.lora";
+
+    /// <summary><c>--network_dim</c>; null where it was left out, and 4 is used.</summary>
+    public int? NetworkDim { get; init; }
+
+    /// <summary>Whether <c>--network_alpha</c> was left out: kohya then saves the whole number 1 (K-30).</summary>
+    public bool AlphaUntouched { get; init; }
+
+    /// <summary><c>--network_args</c> in order, as written; null where there were none.</summary>
+    public IReadOnlyList<KeyValuePair<string, string>>? NetworkArgs { get; init; }
+
+    /// <summary><c>--optimizer_args</c> as Python prints them: <c>weight_decay=0.1</c>, <c>betas=(0.9, 0.99)</c>.</summary>
+    public IReadOnlyList<KeyValuePair<string, string>> OptimizerArgs { get; init; } = [];
+
+    /// <summary>Whether the pictures come from a <c>--dataset_config</c> file.</summary>
+    public bool FromDatasetFile { get; init; }
+
+    /// <summary><c>--lr_warmup_steps</c> as Python prints it: <c>0</c>, <c>3</c>, <c>0.1</c>.</summary>
+    public string WarmupSteps { get; init; } = "0";
+
+    /// <summary><c>--lowram</c>.</summary>
+    public bool LowMemory { get; init; }
+
+    /// <summary><c>--validation_seed</c>, <c>--validation_split</c>, <c>--max_validation_steps</c>, <c>--validate_every_n_epochs</c> and <c>--validate_every_n_steps</c>.</summary>
+    public IReadOnlyList<object?> Validation { get; init; } = [null, 0.0, null, null, null];
+}

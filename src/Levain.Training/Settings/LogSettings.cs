@@ -1,0 +1,32 @@
+using Levain.Core;
+
+namespace Levain.Training.Settings;
+
+/// <summary>The <c>[log]</c> table: what is noted of each step.</summary>
+public sealed record LogSettings
+{
+    /// <summary>Folder of the logs; null: <c>log</c> inside the output folder.</summary>
+    public string? Folder { get; init; }
+
+    /// <summary>What the name of a run's log folder begins with.</summary>
+    public string Prefix { get; init; } = "";
+
+    /// <summary>Writes TensorBoard event files. Default true.</summary>
+    public bool TensorBoard { get; init; } = true;
+
+    /// <summary>Writes one JSON line for each step. Default true.</summary>
+    public bool Json { get; init; } = true;
+
+    /// <summary>Draws the loss curve at the end. Default true.</summary>
+    public bool Plot { get; init; } = true;
+
+    /// <summary>The table's keys.</summary>
+    public static LogSettings Map(LogSettings log, TomlMap map) => log with
+    {
+        Folder = map.OptionalPath("folder", log.Folder),
+        Prefix = map.Text("prefix", log.Prefix),
+        TensorBoard = map.Flag("tensorboard", log.TensorBoard),
+        Json = map.Flag("json", log.Json),
+        Plot = map.Flag("plot", log.Plot),
+    };
+}

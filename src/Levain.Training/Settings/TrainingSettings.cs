@@ -1,0 +1,75 @@
+using Levain.Core;
+using Levain.Models;
+
+namespace Levain.Training.Settings;
+
+/// <summary>A type of numbers.</summary>
+public enum Precision
+{
+    /// <summary>What the machine does best, found by a short measurement.</summary>
+    Auto,
+
+    /// <summary>32 bits.</summary>
+    Fp32,
+
+    /// <summary>bfloat16: 16 bits with the range of 32.</summary>
+    Bf16,
+
+    /// <summary>half: 16 bits with 11 significant ones.</summary>
+    Fp16,
+}
+
+/// <summary>The <c>[training]</c> table: how long, how much at once, with which arithmetic.</summary>
+public sealed record TrainingSettings
+{
+    /// <summary>Steps of a run that says neither steps nor epochs, as in kohya.</summary>
+    public const int DefaultSteps = 1600;
+
+    /// <summary>Optimizer steps of the run; null with <see cref="Epochs"/> given, else 1600.</summary>
+    public int? Steps { get; init; }
+
+    /// <summary>Passes over all pictures; where given, it decides and <see cref="Steps"/> is not looked at.</summary>
+    public int? Epochs { get; init; }
+
+    /// <summary>Pictures of one batch, where a dataset says nothing else. Default 1.</summary>
+    public int BatchSize { get; init; } = 1;
+
+    /// <summary>Batches whose gradients are added up for one step. Default 1.</summary>
+    public int GradientAccumulation { get; init; } = 1;
+
+    /// <summary>Seed of every random number of the run, 0 to 2^32 − 1; null: drawn, and recorded.</summary>
+    public long? Seed { get; init; }
+
+    /// <summary>Arithmetic of the frozen base; adapters are always fp32. Default auto.</summary>
+    public Precision Precision { get; init; } = Precision.Auto;
+
+    /// <summary>What a step keeps for its backward pass: <c>auto</c>, <c>lean</c> (recompute) or <c>fast</c> (keep). Default auto.</summary>
+    public MemoryPolicy Memory { get; init; } = MemoryPolicy.Auto;
+
+    /// <summary>Threads of the CPU; null: one for each physical core.</summary>
+    public int? Threads { get; init; }
+
+    /// <summary>The table's keys.</summary>
+    public static TrainingSettings Map(TrainingSettings training, TomlMap map) => training with
+    {
+        Steps = map.OptionalWhole("steps", training.Steps),
+        Epochs = map.OptionalWhole("epochs", training.Epochs),
+        BatchSize = map.Whole("batch_size", training.BatchSize),
+        GradientAccumulation = map.Whole("gradient_accumulation", training.GradientAccumulation),
+        Seed = map.OptionalLong("seed", training.Seed),
+        Precision = map.Choice("precision", training.Precision),
+        Memory = map.Choice("memory", training.Memory),
+        Threads = map.OptionalWhole("threads", training.Threads),
+    };
+
+    /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>
+    public void Check(Problems problems)
+    {
+        problems.Require(Steps is null or >= 1, "steps", $"is {Steps}.", "Use 1 or more; 1600 suits a first LoRA.");
+        problems.Require(Epochs is null or >= 1, "epochs", $"is {Epochs}.", "Use 1 or more.");
+        problems.Require(BatchSize is >= 1 and <= 1024, "batch_size", $"is {BatchSize}.", "Use 1 or more; 1 to 4 suits a CPU.");
+        problems.Require(GradientAccumulation >= 1, "gradient_accumulation", $"is {GradientAccumulation}.", "Use 1 or more.");
+        problems.Require(Seed is null or >= 0 and <= uint.MaxValue, "seed", $"is {Seed}.", "Use 0 to 4294967295.");
+        problems.Require(Threads is null or >= 1, "threads", $"is {Threads}.", "Use 1 or more.");
+    }
+}

@@ -1,0 +1,107 @@
+using System.Text.Json;
+using Levain.Data;
+using Levain.Formats;
+using static TorchSharp.torch;
+
+namespace Levain.Training;
+
+/// <summary>Everything a run is after a step: what another process needs to go on as if nothing had happened, to the bit.</summary>
+internal sealed record Snapshot
+{
+    private const string Values = "values", Gradients = "gradients", SlotPrefix = "slot.", Python = "random.python", Torch = "random.torch", State = "state";
+
+    /// <summary>Where the run stands, in numbers and names.</summary>
+    public required RunState At { get; init; }
+
+    /// <summary>The network's flat buffer, fp32.</summary>
+    public required Tensor NetworkValues { get; init; }
+
+    /// <summary>The flat gradient, where it is not zero between two steps; null: zero.</summary>
+    public Tensor? NetworkGradients { get; init; }
+
+    /// <summary>The optimizer's memory, slot by slot, each as long as the network's buffer.</summary>
+    public required IReadOnlyDictionary<string, Tensor> Slots { get; init; }
+
+    /// <summary>Both generators, as <see cref="RunRandom.Save"/> gives them.</summary>
+    public required (byte[] Python, byte[] Torch) Random { get; init; }
+
+    /// <summary>Writes it as one safetensors file.</summary>
+    public void Write(Stream stream)
+    {
+        using var scope = NewDisposeScope();
+        var tensors = new List<KeyValuePair<string, Tensor>>
+        {
+            new(Values, NetworkValues),
+            new(Python, tensor(Random.Python)),
+            new(Torch, tensor(Random.Torch)),
+            new(State, tensor(JsonSerializer.SerializeToUtf8Bytes(At, RunState.Json))),
+        };
+        if (NetworkGradients is not null) tensors.Add(new(Gradients, NetworkGradients));
+        foreach (var (name, slot) in Slots) tensors.Add(new(SlotPrefix + name, slot));
+        Safetensors.Write(stream, tensors, new Dictionary<string, string> { ["format"] = RunState.Format, ["step"] = $"{At.Step}" });
+    }
+
+    /// <summary>Reads what <see cref="Write"/> wrote; the caller's scope owns the tensors.</summary>
+    /// <exception cref="RunException">It is a snapshot of another version.</exception>
+    /// <exception cref="Core.CheckpointException">It is no snapshot, or damaged.</exception>
+    public static Snapshot Read(string path)
+    {
+        using var file = TensorFile.Open(path);
+        if (!file.Metadata.TryGetValue("format", out var format) || format != RunState.Format)
+            throw new RunException($"{path} is {(format is null ? "no snapshot" : $"a snapshot of the form '{format}', and this version reads '{RunState.Format}'")}. Start the run anew without --resume.");
+        return new()
+        {
+            At = JsonSerializer.Deserialize<RunState>(Bytes(file, State), RunState.Json)!,
+            NetworkValues = file.Load(Values),
+            NetworkGradients = file.Entries.ContainsKey(Gradients) ? file.Load(Gradients) : null,
+            Slots = file.Entries.Keys.Where(name => name.StartsWith(SlotPrefix, StringComparison.Ordinal)).ToDictionary(name => name[SlotPrefix.Length..], file.Load),
+            Random = (Bytes(file, Python), Bytes(file, Torch)),
+        };
+    }
+
+    private static byte[] Bytes(TensorFile file, string name)
+    {
+        using var tensor = file.Load(name);
+        return tensor.bytes.ToArray();
+    }
+}
+
+/// <summary>Where a run stands, in numbers and names.</summary>
+internal sealed record RunState
+{
+    /// <summary>Name of this form of snapshot; another form gets another name.</summary>
+    public const string Format = "levain.snapshot.1";
+
+    /// <summary>How it is written.</summary>
+    public static readonly JsonSerializerOptions Json = new() { IncludeFields = true, NumberHandling = System.Text.Json.Serialization.JsonNumberHandling.AllowNamedFloatingPointLiterals };
+
+    /// <summary>Updates made.</summary>
+    public required int Step { get; init; }
+
+    /// <summary>The epoch, from 1.</summary>
+    public required int Epoch { get; init; }
+
+    /// <summary>Batches of this epoch that are done.</summary>
+    public required int Batch { get; init; }
+
+    /// <summary>Losses of the last epoch's worth of batches, and their running sum.</summary>
+    public required (double[] Slots, double Sum) Losses { get; init; }
+
+    /// <summary>Where the loader stands.</summary>
+    public required LoaderState Loader { get; init; }
+
+    /// <summary>When the run began, and the number it is known by in metadata.</summary>
+    public required RunIdentity Identity { get; init; }
+
+    /// <summary>What the run was made of, part by part.</summary>
+    public required RunFingerprint Fingerprint { get; init; }
+
+    /// <summary>What the plan chose for this machine: threads, algorithms, recomputation.</summary>
+    public required IReadOnlyDictionary<string, string> Machine { get; init; }
+}
+
+/// <summary>What distinguishes a run from one with the same settings.</summary>
+/// <param name="Session">Random number that names it.</param>
+/// <param name="Started">When it began, seconds since 1970.</param>
+/// <param name="Seed">Its seed, drawn or given.</param>
+public sealed record RunIdentity(long Session, double Started, long Seed);

@@ -1,0 +1,108 @@
+using Levain.Core;
+using Levain.Training.Kohya;
+using Levain.Training.Settings;
+using Xunit;
+
+namespace Levain.Tests.Training.Kohya;
+
+public sealed class KohyaArgumentsTests(ITestOutputHelper output)
+{
+    /// <summary>What the first version must accept, a wildcard at the end allowed.</summary>
+    private const string Promised =
+        "accumulate2 batch2_restarts block_dims block_lr bucket_no_upscale c3lier cache_* caption_* debiased dropout epochs_* huber_* ip_noise* l1 lora_adamw " +
+        "lora_adamw_seed43 lora_default_alpha max_norm* min_snr module_dropout multires noise_offset* opt_min_lr opt_piecewise rank_dropout real_sd15 reg resize_bicubic " +
+        "resume_whole smooth_l1_const square_nobucket steps_rotate te_lr_zero timesteps tokens225 unet_only v_like weighted* zero_terminal";
+
+    private static readonly string[] Base = ["--pretrained_model_name_or_path", "m.safetensors", "--train_data_dir", "d", "--resolution", "512", "--network_module", "networks.lora", "--max_data_loader_n_workers", "0"];
+
+    private static (RunSettings Settings, Problems Problems) Read(params string[] more)
+    {
+        var (settings, problems) = KohyaArguments.Read([.. Base, .. more]);
+        settings.Check(problems);
+        return (settings, problems);
+    }
+
+    [Fact]
+    public void Recorded_runs_are_accepted_or_refused_by_name()
+    {
+        var (accepted, refused) = (new List<string>(), new List<string>());
+        foreach (var name in RecordedRuns.Names)
+        {
+            var (_, problems) = RecordedRuns.Read(RecordedRuns.Load(name));
+            if (!problems.Any)
+            {
+                accepted.Add(name);
+                continue;
+            }
+            refused.Add($"{name}: {problems.All[0]}");
+            Assert.All(problems.All, problem => Assert.True(problem.Where.Length > 0 && problem.What.Length > 0 && problem.Fix.Length > 0, $"{name}: {problem}"));
+        }
+        output.WriteLine($"{accepted.Count} accepted, {refused.Count} refused by name");
+        output.WriteLine("accepted: " + string.Join(' ', accepted));
+        foreach (var line in refused) output.WriteLine(line);
+        var here = RecordedRuns.Names.Where(name => Promised.Split(' ').Any(promise => promise.EndsWith('*') ? name.StartsWith(promise[..^1]) : name == promise));
+        Assert.Empty(here.Except(accepted).Select(name => refused.First(line => line.StartsWith(name + ":"))));
+    }
+
+    [Fact]
+    public void The_last_one_wins_and_names_may_be_cut_short()
+    {
+        var (settings, problems) = Read("--network_dim", "4", "--network_dim=8", "--max_train_st", "7", "--caption_prefix", "- a, b", "--noise_offset", "-0.5");
+        Assert.Equal((8, 7, "- a, b", -0.5), (settings.Network.Rank, settings.Training.Steps, settings.Dataset.Shared.CaptionPrefix, settings.Noise.Offset));
+        Assert.Empty(problems.All);
+    }
+
+    [Fact]
+    public void Lists_go_up_to_the_next_option()
+    {
+        var (settings, problems) = Read("--network_args", "conv_dim=4", "conv_alpha=2", "--optimizer_args", "weight_decay=0.1", "betas=0.9,0.99", "--text_encoder_lr", "1e-3", "2e-3", "--seed", "3");
+        Assert.Empty(problems.All);
+        Assert.Equal((4, 2.0, 0.1, 0.99, 1e-3, 3L), (settings.Network.ConvRank, settings.Network.ConvAlpha, settings.Optimizer.WeightDecay, settings.Optimizer.Beta2, settings.Optimizer.TextEncoderLearningRate, settings.Training.Seed));
+        Assert.Equal([new("weight_decay", "0.1"), new("betas", "(0.9, 0.99)")], settings.Kohya!.OptimizerArgs);
+    }
+
+    [Fact]
+    public void Mistakes_are_told_together()
+    {
+        var (_, problems) = Read("--netwrok_dim", "4", "--save_every_n", "3", "--seed", "x", "--loss_type", "l3", "--network_args", "conv_dimm=3", "--v2", "--network_dim", "0");
+        Assert.Equal(
+            [
+                "--netwrok_dim: is not an option of train_network.py. Did you mean 'network_dim'?",
+                "--save_every_n: could be --save_every_n_epochs, --save_every_n_steps. Write the name in full.",
+                "--seed: is \"x\". Give a whole number.",
+                "--loss_type: is \"l3\". Did you mean 'l1' or 'l2'?",
+                "--v2: is not supported. SD 2.x is not trained by this version; use an SD 1.x base.",
+                "--network_args.conv_dimm: is not an argument of networks.lora. Did you mean 'conv_dim'?",
+                "--network_dim network.rank: is 0. Use 1 to 1024; 16 suits most subjects.",
+            ], problems.All.Select(problem => problem.ToString()));
+    }
+
+    [Fact]
+    public void A_config_file_fills_what_the_command_line_leaves_out()
+    {
+        const string file = """
+            [network]
+            network_dim = 12
+            network_args = ["conv_dim=2"]
+            [whatever]
+            resolution = 640
+            shuffle_caption = true
+            lr_scheduler = "linear"
+            lr_warmup_steps = "5%"
+            network_dimm = 3
+            """;
+        var (settings, problems) = KohyaArguments.Read([.. Base[..4], .. Base[6..], "--config_file", "c", "--network_dim", "6"], read: path => path == "c.toml" ? file : throw new FileNotFoundException());
+        Assert.Equal((6, 2, 640, true, 0.05), (settings.Network.Rank, settings.Network.ConvRank, settings.Dataset.Resolution!.Value.Height, settings.Dataset.Shared.ShuffleCaption, settings.Schedule.Warmup.Share));
+        Assert.Equal("c.toml(9,1) network_dimm: is not an option of train_network.py. Did you mean 'network_dim' or 'network_args'?", Assert.Single(problems.All).ToString());
+    }
+
+    [Fact]
+    public void A_refused_option_is_let_pass_where_it_asks_for_nothing() => Assert.Empty(Read("--validation_split", "0.0", "--lr_scheduler_type", "").Problems.All);
+
+    [Fact]
+    public void Every_option_is_named_once_and_says_something()
+    {
+        Assert.Equal(KohyaOptions.All.Count, KohyaOptions.All.Select(option => option.Name).Distinct().Count());
+        Assert.All(KohyaOptions.All, option => Assert.True(option.Says.Length > 0 && (option.Standing == OptionStanding.Supported || option.Says.EndsWith('.')), option.Name));
+    }
+}

@@ -1,0 +1,82 @@
+using Levain.Core;
+using Levain.Training.Planning;
+using Levain.Training.Settings;
+using Xunit;
+
+namespace Levain.Tests.Training.Planning;
+
+public sealed class RunPlanTests
+{
+    private static readonly string Folder = Path.Combine(Path.GetTempPath(), "levain-hollow-bases");
+
+    private static (RunPlan? Plan, Problems Problems) Make(string text)
+    {
+        HollowBase.At(Path.Combine(Folder, "tiny_sd1.safetensors"));
+        HollowBase.At(Path.Combine(Folder, "tiny_sdxl.safetensors"), "tiny_sdxl");
+        var (settings, problems) = RunSettings.Parse(text.Replace("$PICTURES", Golden.Path("training", "dataset")), "run.toml", Folder);
+        return (RunPlan.Make(settings.Seeded(1), problems, new PythonRandom(settings.Seeded(1).Training.Seed!.Value)), problems);
+    }
+
+    [Fact]
+    public void A_plan_tells_pictures_length_files_and_cost()
+    {
+        var (plan, problems) = Make("""
+            [model]
+            base = "tiny_sd1.safetensors"
+            [dataset]
+            folder = "$PICTURES/train"
+            resolution = 128
+            min_bucket_reso = 64
+            max_bucket_reso = 256
+            [training]
+            epochs = 3
+            batch_size = 2
+            [schedule]
+            type = "cosine"
+            warmup = "10%"
+            [output]
+            name = "cat"
+            save_every_epochs = 2
+            """);
+        Assert.Empty(problems.All);
+        Assert.Equal(new RunLength(12, 12, 36, 3), plan!.Length);
+        Assert.Equal(3, plan.WarmupSteps);
+        Assert.Equal(["cat-000002.safetensors", "cat.safetensors"], plan.Files.Select(file => Path.GetFileName(file.Path)));
+        Assert.Equal((3_277_988, 16), (plan.Base.UNet, plan.Settings.Network.Rank));
+        Assert.Equal(plan.Base.Adapters * 4, plan.Estimate.FileBytes);
+        Assert.InRange(plan.Estimate.StepFlop, 1e8, 1e11);
+        Assert.True(plan.Estimate.Seconds(50) > plan.Estimate.Seconds(100));
+    }
+
+    [Fact]
+    public void Everything_wrong_is_told_at_once()
+    {
+        var (plan, problems) = Make("""
+            [model]
+            base = "tiny_sdxl.safetensors"
+            clip_skip = 0
+            [dataset]
+            folder = "$PICTURES/nowhere"
+            [network]
+            rank = 0
+            """);
+        Assert.Null(plan);
+        Assert.Equal(["model.clip_skip", "network.rank", "model.base"], problems.All.Take(3).Select(problem => problem.Where));
+        Assert.Contains("SDXL", problems.All[2].What);
+        Assert.EndsWith("nowhere", problems.All[3].Where);
+        Assert.Contains("does not exist", problems.All[3].What);
+    }
+
+    [Fact]
+    public void Buckets_that_cannot_be_are_told_by_their_setting()
+    {
+        var (_, problems) = Make("""
+            [model]
+            base = "tiny_sd1.safetensors"
+            [dataset]
+            folder = "$PICTURES/train"
+            resolution = 2048
+            """);
+        Assert.Equal("run.toml(3,1) dataset.max_bucket_reso: is 1024, less than the resolution 2048x2048. Raise it to the resolution at least.", Assert.Single(problems.All).ToString());
+    }
+}

@@ -1,0 +1,118 @@
+using System.Globalization;
+using System.Text.Json;
+using Levain.Core;
+using Levain.Data;
+using Levain.Models;
+using Levain.Training;
+using Levain.Training.Planning;
+using Levain.Training.Settings;
+using Xunit;
+
+namespace Levain.Tests.Training.Replays;
+
+/// <summary>One recorded run made again, every batch of it compared while it goes.</summary>
+internal sealed class Replay : IBatchObserver, IProgress<RunEvent>
+{
+    private const double LossTolerance = 2e-5;        // other kernels moved losses by at most 7e-7
+    private const double NormTolerance = 1e-4;        // relative
+
+    // At 64 px the lowest level of the tiny U-Net is a single cell, and a group norm there looks at two numbers: where they are nearly equal, its
+    // slope is 1/sqrt(eps) and rounding decides. bucket_no_upscale, batch 7: the same run with an fp64 U-Net has a gradient 1.3e-3 above the
+    // recorded one, with other kernels 0.5e-3 to 1.8e-3 below; later losses part by up to 3e-5.
+    private const int ShakySide = 64;
+    private const double ShakyNormTolerance = 5e-3, ShakyLossTolerance = 2e-4;
+
+    private readonly JsonElement[] steps;
+    private readonly MersenneTwister position;
+    private readonly string what;
+    private long positionAt;
+    private int next;
+    private bool shaky;
+
+    /// <summary>Whether rounding decided somewhere, see <see cref="ShakySide"/>; weights are then compared less closely.</summary>
+    public bool IsShaky => shaky;
+
+    private Replay(string name, JsonElement recorded, long seed) =>
+        (what, steps, position) = (name, [.. recorded.GetProperty("steps").EnumerateArray()], new((uint)seed));
+
+    /// <summary>Largest difference of a loss so far.</summary>
+    public double WorstLoss { get; private set; }
+
+    /// <summary>What was logged: x, and the scalars.</summary>
+    public List<(int Step, IReadOnlyList<KeyValuePair<string, double>> Scalars)> Logs { get; } = [];
+
+    /// <summary>Seconds from the first batch to the last.</summary>
+    public TimeSpan Time { get; private set; }
+
+    /// <summary>Makes the run and compares its batches, losses and gradients.</summary>
+    /// <param name="name">For messages.</param>
+    /// <param name="recorded">The recording.</param>
+    /// <param name="settings">The run's settings.</param>
+    /// <param name="after">What else is compared, once it is over.</param>
+    public static Replay Run(string name, JsonElement recorded, RunSettings settings, Action<Levain.Training.Run, RunPlan>? after = null, Compute? compute = null)
+    {
+        var seed = settings.Training.Seed!.Value;
+        using var random = new RunRandom(seed);
+        var problems = new Problems();
+        var plan = RunPlan.Make(settings, problems, random.Python);
+        Assert.True(plan is not null, string.Join(Environment.NewLine, problems.All));
+        using var model = StableDiffusion.Open(settings.Model.Base!, compute ?? Compute.Cpu, settings.Model.Vae);
+        var replay = new Replay(name, recorded, seed);
+        using var run = new Levain.Training.Run(plan, random, model, null, replay) { Observer = replay };
+        var marks = recorded.TryGetProperty("torch_draws", out var draws) ? draws : recorded.GetProperty("marks");
+        replay.At(random, marks.GetProperty("after network").GetInt64(), "after the network was made");
+        var start = TimeProvider.System.GetTimestamp();
+        var result = run.Train();
+        replay.Time = TimeProvider.System.GetElapsedTime(start);
+        Assert.True(result.Finished);
+        Assert.Equal(replay.steps.Length, replay.next);
+        after?.Invoke(run, plan);
+        return replay;
+    }
+
+    public void Begins(RunRandom random, Batch batch)
+    {
+        Assert.True(next < steps.Length, $"{what}: more than {steps.Length} batches.");
+        var step = steps[next];
+        Same(step, "keys", batch.Keys);
+        Same(step, "captions", batch.Captions);
+        Assert.Equal(step.GetProperty("flips").EnumerateArray().Select(flip => flip.GetBoolean()), batch.Flips);
+        Assert.Equal(step.GetProperty("loss_weights").EnumerateArray().Select(weight => weight.GetSingle()), batch.LossWeights);
+        At(random, step.GetProperty("pos").GetInt64(), $"before batch {next}");
+        shaky |= batch.Size.Width <= ShakySide && batch.Size.Height <= ShakySide;
+    }
+
+    public void Ends(IReadOnlyList<int> timesteps, double loss, double? gradientNorm)
+    {
+        var step = steps[next];
+        Assert.True(step.GetProperty("timesteps").EnumerateArray().Select(t => t.GetInt32()).SequenceEqual(timesteps), $"{what}, batch {next}: timesteps {string.Join(", ", timesteps)}, expected {step.GetProperty("timesteps")}.");
+        var expected = step.GetProperty("loss").GetDouble();
+        WorstLoss = Math.Max(WorstLoss, Math.Abs(loss - expected));
+        Assert.True(Math.Abs(loss - expected) <= (shaky ? ShakyLossTolerance : LossTolerance), Text($"{what}, batch {next}: loss {loss}, expected {expected}."));
+        if (step.TryGetProperty("grad_norm", out var norm) && norm.ValueKind == JsonValueKind.Number)
+            Assert.True(gradientNorm is { } found && Math.Abs(found - norm.GetDouble()) <= (shaky ? ShakyNormTolerance : NormTolerance) * norm.GetDouble(), Text($"{what}, batch {next}: gradient {gradientNorm}, expected {norm.GetDouble()}."));
+        else Assert.True(gradientNorm is null, Text($"{what}, batch {next}: an update where the recording has none."));
+        next++;
+    }
+
+    public void Report(RunEvent value)
+    {
+        if (value is StepDone step) Logs.Add((step.Step, step.Scalars));
+        if (value is EpochDone epoch) Logs.Add((epoch.Epoch, epoch.Scalars));
+    }
+
+    private void At(RunRandom random, long expected, string when)
+    {
+        position.Skip(expected - positionAt);
+        positionAt = expected;
+        Assert.True(random.IsAt(position), $"{what}: {when} the generator is not at output {expected:N0}.");
+    }
+
+    private void Same(JsonElement step, string name, IEnumerable<string> found)
+    {
+        var expected = step.GetProperty(name).EnumerateArray().Select(text => text.GetString()!).ToList();
+        Assert.True(expected.SequenceEqual(found), $"{what}, batch {next}: {name} {string.Join(" | ", found)}, expected {string.Join(" | ", expected)}.");
+    }
+
+    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,68 @@
+using Levain.Formats;
+using Levain.Tests.Data;
+using Levain.Tests.Training.Kohya;
+using Xunit;
+
+namespace Levain.Tests.Training.Replays;
+
+/// <summary>
+/// Whole runs of kohya's trainers, made again from their command lines: the same batches, flips, captions, timesteps, positions of the generator,
+/// losses, gradients, logs, files, metadata and weights. A run that this version does not make is refused by name before any model is opened.
+/// </summary>
+public sealed class ReplayTests(ITestOutputHelper output)
+{
+    // Runs of full size take minutes and gigabytes: only on demand, LEVAIN_REPLAY=real_sd15 dotnet test.
+    private const string Chosen = "LEVAIN_REPLAY";
+
+    public static TheoryData<string> Names => [.. Environment.GetEnvironmentVariable(Chosen) is { } names ? names.Split(',')
+        : RecordedRuns.Names.Where(name => RecordedRuns.Load(name).GetProperty("model").GetString()!.StartsWith("tiny_", StringComparison.Ordinal))];
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void A_recorded_run_is_made_again_or_refused_by_name(string name)
+    {
+        using var folder = new TemporaryFolder();
+        var recorded = RecordedRuns.Load(name);
+        // Runs that cache latents on disk write beside the pictures.
+        var (pictures, results) = (Path.Combine(folder.Path, "dataset"), Path.Combine(folder.Path, "out"));
+        CopyFolder(Golden.Path("training", "dataset"), pictures);
+        var (settings, problems) = RecordedRuns.Read(recorded, "/models/$MODEL.safetensors", results, pictures);
+        if (problems.Any)
+        {
+            output.WriteLine($"{name}: refused. {string.Join(" ", problems.All)}");
+            return;
+        }
+        settings = settings with { Model = settings.Model with { Base = TinyModel.Of(recorded.GetProperty("model").GetString()!) } };
+        var replay = Replay.Run(name, recorded, settings);
+        using (var file = TensorFile.Open(Path.Combine(results, settings.Output.Name + ".safetensors")))
+        {
+            using var weights = TensorFile.Open(Golden.Path("training", name + ".safetensors"));
+            RecordedResult.CompareTensors(name, file, weights, replay.IsShaky ? 4 : 1);
+            RecordedResult.CompareMetadata(name, file, recorded.GetProperty("metadata"));
+        }
+        RecordedResult.CompareFiles(name, results, recorded.GetProperty("files"));
+        RecordedResult.CompareLogs(name, replay, recorded.GetProperty("logs"));
+        output.WriteLine($"{name}: {replay.Logs.Count} rows, losses within {replay.WorstLoss:0.0e+0}, {replay.Time.TotalSeconds:0.0} s.");
+    }
+
+    [Fact]
+    public void All_recorded_runs_are_counted()
+    {
+        var read = RecordedRuns.Names.Select(name => (Name: name, RecordedRuns.Read(RecordedRuns.Load(name)).Problems)).ToList();
+        var (refused, made) = (read.Where(run => run.Problems.Any).ToList(), read.Where(run => !run.Problems.Any).ToList());
+        output.WriteLine($"{made.Count} recorded runs are replayed: {string.Join(", ", made.Select(run => run.Name))}.");
+        output.WriteLine($"{refused.Count} are refused by name:");
+        foreach (var (name, problems) in refused) output.WriteLine($"  {name}: {string.Join(" ", problems.All)}");
+        Assert.All(refused, run => Assert.All(run.Problems.All, problem => Assert.NotEmpty(problem.Where)));
+    }
+
+    private static void CopyFolder(string from, string to)
+    {
+        foreach (var file in Directory.EnumerateFiles(from, "*", SearchOption.AllDirectories).Where(file => !file.EndsWith(".npz", StringComparison.Ordinal)))
+        {
+            var target = Path.Combine(to, Path.GetRelativePath(from, file));
+            Directory.CreateDirectory(Path.GetDirectoryName(target)!);
+            File.Copy(file, target);
+        }
+    }
+}
