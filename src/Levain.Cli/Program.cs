@@ -1,0 +1,3 @@
+using Levain.Cli;
+
+return LevainCommand.Run(args);

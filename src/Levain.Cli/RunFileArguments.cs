@@ -1,0 +1,39 @@
+using System.CommandLine;
+using Levain.Core;
+using Levain.Training.Settings;
+
+namespace Levain.Cli;
+
+/// <summary>The words of commands that take a run file: the file, and <c>--set</c>.</summary>
+internal sealed class RunFileArguments
+{
+    /// <summary>The run file.</summary>
+    public Argument<FileInfo?> File { get; } = new("RUN.toml") { Description = "The run file.", Arity = ArgumentArity.ZeroOrOne };
+
+    /// <summary>Settings that go before the file's.</summary>
+    public Option<string[]> Set { get; } = new("--set") { Description = "A setting that goes before the file's, as network.rank=8. May be repeated.", AllowMultipleArgumentsPerToken = false };
+
+    /// <summary>Goes on without broken pictures.</summary>
+    public Option<bool> SkipBroken { get; } = new("--skip-broken") { Description = "Go on without pictures that cannot be read." };
+
+    /// <summary>Adds them to a command.</summary>
+    public Command AddTo(Command command)
+    {
+        command.Arguments.Add(File);
+        command.Options.Add(Set);
+        command.Options.Add(SkipBroken);
+        return command;
+    }
+
+    /// <summary>Reads the run file; a missing seed is drawn here, at the edge.</summary>
+    /// <exception cref="SettingsException">No file was named, or it is not there.</exception>
+    public (RunSettings Settings, Problems Problems) Read(ParseResult given)
+    {
+        var problems = new Problems();
+        if (given.GetValue(File) is not { } file) problems.Add("RUN.toml", "is not named.", "Name a run file.");
+        else if (!file.Exists) problems.Add(file.ToString(), "is not there.", "Name a run file; levain train --from-folder PICTURES --base MODEL writes one.");
+        problems.ThrowIfAny();
+        var (settings, found) = RunSettings.Read(given.GetValue(File)!.FullName, given.GetValue(Set) ?? []);
+        return (settings.Seeded(Random.Shared.NextInt64(uint.MaxValue + 1L)), found);
+    }
+}
