@@ -18,6 +18,7 @@ public sealed record Compat
         NarrowImageNames = true,
         OverlappingValidation = true,
         MetadataTagsLost = true,
+        MasksApart = true,
         SnrBeforeZeroTerminal = true,
         LogsNextRates = true,
         UntrainedGradientsGrow = true,
@@ -39,6 +40,9 @@ public sealed record Compat
 
     /// <summary>K-12: with wildcards, a metadata entry without a caption loses its tags, and one without tags gains a separator.</summary>
     public bool MetadataTagsLost { get; init; }
+
+    /// <summary>K-22: a dataset with mask pictures is never told of epochs and steps, so that captions dropped by epoch are always empty and warm-ups stand still; masks are brought to a bucket's size without the cut their picture gets; metadata says nothing of its folders.</summary>
+    public bool MasksApart { get; init; }
 
     /// <summary>K-28: files saved in the middle of an epoch count it from 0 in <c>ss_epoch</c>.</summary>
     public bool ZeroBasedStepEpoch { get; init; }

@@ -41,6 +41,8 @@ public static class KohyaDefects
         Never("K-16", "A stale alpha mask in a cache switches masked loss on.", "Masks are not cached."),
         Repeats("K-19", "The first batch of each epoch comes from the order of the epoch before, and captions dropped by epoch or warmed up by step lag behind.", "Epoch and step are set before a batch is fetched.", nameof(Compat.StaleFirstBatch)),
         Repeats("K-21", "The pictures set aside for validation may overlap the others by one.", "Every picture is in one part only.", nameof(Compat.OverlappingValidation)),
+        Repeats("K-22", "A dataset with mask pictures never learns of epochs and steps, so that captions dropped by epoch are always empty and tag warm-ups stand still; masks are brought to the bucket's size without the cut their picture gets; metadata says nothing of its folders.",
+            "It learns of both, a mask is cut as its picture is, and metadata tells its folders.", nameof(Compat.MasksApart)),
         Repeats("K-23", "Weights by signal-to-noise ratio come from the schedule before it is brought to zero terminal SNR.", "They come from the schedule that is trained.", nameof(Compat.SnrBeforeZeroTerminal)),
         Never("K-25", "After a resume the average loss counts empty slots as 0.", "The average is part of a snapshot."),
         Never("K-26", "Sample pictures are drawn with the LoRA's dropouts on.", "Dropouts are off while drawing."),

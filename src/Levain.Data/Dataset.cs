@@ -58,6 +58,7 @@ public sealed class Dataset
         var folders = new SubsetReader(compat, checking, report, progress, cancel);
         var tables = options.Select(table => (Table: table, Subsets: folders.ReadAll(table))).ToList();
         folders.ReportDuplicates();
+        folders.ReportUnusedMasks();
 
         var parts = tables.Select(table => Assemble(table.Table, table.Subsets, training: true, compat, random, report)).ToList();
         var validation = tables.Where(table => table.Table.ValidationSplit > 0)
@@ -89,6 +90,7 @@ public sealed class Dataset
                     Subset = subsets.Count,
                     Caption = picture.Caption,
                     IsReg = subset.Options.IsReg,
+                    Mask = picture.Mask,
                     Size = picture.Header.SizeForBucket(compat),
                     ReadSize = compat.RawPixels ? picture.Header.Stored : picture.Header.Size,
                     Repeats = training ? subset.Options.NumRepeats : 1,

@@ -20,6 +20,9 @@ public sealed record DatasetImage
     /// <summary>Size of the pixels that are read, px; differs from <see cref="Size"/> only where kohya misreads a header.</summary>
     public required PixelSize ReadSize { get; init; }
 
+    /// <summary>Its mask for the loss: a picture of the same name in the subset's <see cref="SubsetOptions.ConditioningDataDir"/>; null where there is none.</summary>
+    public string? Mask { get; init; }
+
     /// <summary>How often an epoch uses it, after balancing.</summary>
     public required long Repeats { get; init; }
 

@@ -24,6 +24,9 @@ public sealed class DatasetPart
     /// <summary>All pictures: those of the training subsets, then the regularization pictures that are used.</summary>
     public IReadOnlyList<DatasetImage> Images { get; }
 
+    /// <summary>Whether its loss is masked by pictures of their own.</summary>
+    public bool HasMasks => Subsets.Any(subset => subset.Options.ConditioningDataDir is not null);
+
     /// <summary>Whether this part is for validation.</summary>
     public bool IsValidation { get; }
 

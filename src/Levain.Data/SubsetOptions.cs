@@ -9,7 +9,7 @@ public sealed record SubsetOptions
     /// <summary>JSON or JSONL file with captions and tags; makes this a subset of a metadata dataset. Null: captions lie beside the pictures.</summary>
     public string? MetadataFile { get; init; }
 
-    /// <summary>Folder with one mask for each picture, of the same name, for masked loss.</summary>
+    /// <summary>Folder with one mask for each picture, of the same name and size, for masked loss: white counts, black does not.</summary>
     public string? ConditioningDataDir { get; init; }
 
     /// <summary>How often an epoch uses each picture; a subset with less than 1 is left out.</summary>

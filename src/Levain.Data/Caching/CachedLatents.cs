@@ -21,7 +21,9 @@ public sealed class CachedLatents : IDisposable
 
     private readonly Dictionary<(DatasetPart Part, int Image), Entry> entries = [];
 
-    private CachedLatents() { }
+    private readonly Compat compat;
+
+    private CachedLatents(Compat compat) => this.compat = compat;
 
     /// <summary>How many latents were found on disk instead of being encoded; mirrored ones count apart.</summary>
     public int Found { get; private set; }
@@ -46,7 +48,7 @@ public sealed class CachedLatents : IDisposable
         foreach (var subset in parts.SelectMany(part => part.Subsets).Where(subset => subset.Options.RandomCrop || subset.Options.ColorAug))
             throw new ArgumentException($"{subset.Name}: {(subset.Options.RandomCrop ? "random_crop" : "color_aug")} changes pictures each time, so their latents cannot be cached. Switch one of the two off.");
         var store = storage == LatentStorage.Folder ? new LatentFolder(folder ?? throw new ArgumentNullException(nameof(folder))) : null;
-        var cache = new CachedLatents();
+        var cache = new CachedLatents(compat);
         try
         {
             var total = parts.Sum(part => part.Images.Count);
@@ -78,9 +80,19 @@ public sealed class CachedLatents : IDisposable
         var found = plan.Samples.Select(sample => entries[(part, sample.Image)]).ToList();
         var latents = stack(plan.Samples.Zip(found, (sample, entry) => sample.Flipped ? entry.Flipped! : entry.Latents));
         Tensor? masks = null;
-        if (found.Any(entry => entry.Mask is not null))
-            masks = stack(plan.Samples.Zip(found, (sample, entry) => entry.Mask is not { } mask ? ones(plan.Size.Height, plan.Size.Width) : sample.Flipped ? mask.flip(1) : mask));
+        if (found.Any(entry => entry.Mask is not null) || plan.Samples.Any(sample => part.Images[sample.Image].Mask is not null))
+            masks = stack(plan.Samples.Zip(found, (sample, entry) => MaskOf(part, plan, sample, entry)));
         return new(plan.Size, plan.Samples) { Latents = latents.DetachFromDisposeScope(), Masks = masks?.DetachFromDisposeScope() };
+    }
+
+    // A mask picture is read anew each time: it is no part of what the VAE saw.
+    private Tensor MaskOf(DatasetPart part, BatchPlan plan, Sample sample, Entry entry)
+    {
+        if (part.Images[sample.Image].Mask is not { } picture)
+            return entry.Mask is not { } mask ? ones(plan.Size.Height, plan.Size.Width) : sample.Flipped ? mask.flip(1) : mask;
+        var values = new float[plan.Size.Area];
+        BatchReader.SpreadMask(BatchReader.ReadMask(part, sample, picture, plan.Size, compat), values);
+        return tensor(values, [plan.Size.Height, plan.Size.Width]);
     }
 
     /// <summary>Frees all latents.</summary>

@@ -5,7 +5,8 @@ namespace Levain.Data;
 
 /// <summary>A picture with its caption, found but not yet placed.</summary>
 /// <param name="Tags">The tags alone where they are counted apart from the caption (metadata files).</param>
-internal sealed record FoundPicture(string Path, string Caption, ImageHeader Header, string? Tags = null);
+/// <param name="Mask">The picture's mask, where the subset has a folder of masks.</param>
+internal sealed record FoundPicture(string Path, string Caption, ImageHeader Header, string? Tags = null, string? Mask = null);
 
 /// <summary>A subset with its pictures.</summary>
 internal sealed record ReadSubset(SubsetOptions Options, string Name, IReadOnlyList<FoundPicture> Pictures);
@@ -18,19 +19,19 @@ internal sealed class SubsetReader(Compat compat, ImageChecking checking, Datase
     private static readonly string[] SilentExtensions = [".txt", ".caption", ".npz", ".json", ".jsonl", ".md", ".toml", ".safetensors"];
 
     private readonly ConcurrentDictionary<string, ConcurrentBag<string>> pathsByHash = new();
+    private readonly Dictionary<string, MaskFolder> masksByFolder = [];
 
     /// <summary>The subsets of one table, in order.</summary>
     public IReadOnlyList<ReadSubset> ReadAll(DatasetOptions table)
     {
         List<SubsetOptions> subsets = [.. table.Subsets];
         if (table.TrainDataDir is { } train) subsets.AddRange(KohyaFolders.Subsets(train, table.SubsetDefaults with { IsReg = false }, compat, report.Add));
-        if (table.RegDataDir is { } reg) subsets.AddRange(KohyaFolders.Subsets(reg, table.SubsetDefaults with { IsReg = true }, compat, report.Add));
+        if (table.RegDataDir is { } reg) subsets.AddRange(KohyaFolders.Subsets(reg, table.SubsetDefaults with { IsReg = true, ConditioningDataDir = null }, compat, report.Add));
 
         var read = new List<ReadSubset>();
         foreach (var subset in subsets)
         {
             var where = subset.MetadataFile ?? subset.ImageDir ?? throw new DatasetException("image_dir", "is missing in a subset. Name the folder of its pictures.");
-            if (subset.ConditioningDataDir is { } masks) throw new DatasetException(masks, "holds masks for masked loss, which this version does not read. Leave conditioning_data_dir out, or put the mask into the alpha channel and use alpha_mask.");
             if (subset.NumRepeats < 1)
                 report.Add(new IgnoredPath(where, $"num_repeats is {subset.NumRepeats}"));
             else if (read.Any(other => (other.Options.MetadataFile ?? other.Options.ImageDir) == where))
@@ -41,6 +42,12 @@ internal sealed class SubsetReader(Compat compat, ImageChecking checking, Datase
                 report.Add(new IgnoredPath(where, "it holds no picture"));
         }
         return read;
+    }
+
+    /// <summary>Notes masks that belong to no picture.</summary>
+    public void ReportUnusedMasks()
+    {
+        foreach (var folder in masksByFolder.Values) folder.ReportUnused();
     }
 
     /// <summary>Notes files with the same bytes, where pixels were checked.</summary>
@@ -56,6 +63,7 @@ internal sealed class SubsetReader(Compat compat, ImageChecking checking, Datase
             ? MetadataFile.Read(file, options, compat)
             : PicturesIn(options.ImageDir!).Select(path => new MetadataEntry(path, null, null)).ToList();
         var headers = Examine([.. entries.Select(entry => entry.Path)]);
+        var masks = MasksFor(options);
         var pictures = new List<FoundPicture>();
         var without = 0;
         for (var i = 0; i < entries.Count; i++)
@@ -64,11 +72,20 @@ internal sealed class SubsetReader(Compat compat, ImageChecking checking, Datase
             var (path, caption, tags) = entries[i];
             if (options.MetadataFile is null) caption = OwnCaption(path, options);
             if (string.IsNullOrEmpty(caption)) without++;
-            pictures.Add(new(path, caption ?? options.ClassTokens ?? "", header, options.MetadataFile is null ? null : tags ?? ""));
+            pictures.Add(new(path, caption ?? options.ClassTokens ?? "", header, options.MetadataFile is null ? null : tags ?? "", masks?.Of(path, header)));
         }
         var name = Path.GetFileName(Path.TrimEndingDirectorySeparator(options.MetadataFile ?? options.ImageDir!));
         report.Add(new SubsetReport(options.MetadataFile ?? options.ImageDir!, pictures.Count, options.NumRepeats, options.IsReg, without, options.ClassTokens));
         return new(options, name, pictures);
+    }
+
+    // Masks of numbered folders may lie in folders of the same names.
+    private MaskFolder? MasksFor(SubsetOptions options)
+    {
+        if (options.ConditioningDataDir is not { } folder) return null;
+        if (options.ImageDir is { } pictures && Path.Combine(folder, Path.GetFileName(Path.TrimEndingDirectorySeparator(pictures))) is var own && Directory.Exists(own)) folder = own;
+        if (!masksByFolder.TryGetValue(folder, out var masks)) masksByFolder[folder] = masks = MaskFolder.Read(folder, compat, report);
+        return masks;
     }
 
     private IReadOnlyList<string> PicturesIn(string folder)

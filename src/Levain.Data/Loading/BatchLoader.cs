@@ -117,7 +117,8 @@ public sealed class BatchLoader : IDisposable
         var (p, local) = (0, index);
         while (local >= dataset.Parts[p].Batches.Count) local -= dataset.Parts[p++].Batches.Count;
         var (size, images) = dataset.Parts[p].PicturesOf(local);
-        return new(p, index, size, [.. images.Select(image => drawers[p].Draw(image, size, believed.Epoch, believed.Step, random))]);
+        var (now, step) = dataset.Parts[p].HasMasks && dataset.Compat.MasksApart ? (0, 0) : believed;
+        return new(p, index, size, [.. images.Select(image => drawers[p].Draw(image, size, now, step, random))]);
     }
 
     private (BatchPlan, Task<Batch>) Begin(BatchPlan plan) => (plan, Task.Run(() => read(plan)));

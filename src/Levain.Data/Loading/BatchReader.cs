@@ -15,14 +15,15 @@ internal static class BatchReader
     {
         var plane = (int)plan.Size.Area;
         var pixels = new float[plan.Samples.Count * 3 * plane];
-        var masked = plan.Samples.Any(sample => OptionsOf(part, sample).AlphaMask);
+        var masked = plan.Samples.Any(sample => OptionsOf(part, sample).AlphaMask || part.Images[sample.Image].Mask is not null);
         var masks = masked ? new float[plan.Samples.Count * plane] : null;
         if (masks is not null) Array.Fill(masks, 1);
         for (var i = 0; i < plan.Samples.Count; i++)
         {
             var picture = ReadPicture(part, plan.Samples[i], plan.Size, compat);
             Spread(picture, pixels.AsSpan(i * 3 * plane, 3 * plane));
-            if (picture.Channels == 4) SpreadAlpha(picture, masks.AsSpan(i * plane, plane));
+            if (part.Images[plan.Samples[i].Image].Mask is { } mask) SpreadMask(ReadMask(part, plan.Samples[i], mask, plan.Size, compat), masks.AsSpan(i * plane, plane));
+            else if (picture.Channels == 4) SpreadAlpha(picture, masks.AsSpan(i * plane, plane));
         }
         var (height, width) = (plan.Size.Height, plan.Size.Width);
         return new(plan.Size, plan.Samples)
@@ -44,6 +45,22 @@ internal static class BatchReader
         return picture;
     }
 
+    /// <summary>A sample's mask, resampled, cut and mirrored as its picture.</summary>
+    public static Pixels ReadMask(DatasetPart part, Sample sample, string path, PixelSize size, Compat compat)
+    {
+        var read = Decode(path, compat, alpha: false).Pixels;
+        // K-22: kohya brings the whole mask to the bucket's size, whatever was cut from the picture.
+        var stretched = compat.MasksApart;
+        var resized = Resampling.Resize(read, stretched ? size : sample.Resized, OptionsOf(part, sample).ResizeInterpolation ?? part.Options.ResizeInterpolation);
+        var mask = stretched ? resized : resized.Crop(sample.CropLeft, sample.CropTop, size);
+        if (sample.Flipped)
+        {
+            if (ReferenceEquals(mask, read)) mask = mask with { Data = [.. mask.Data] };
+            mask.Flip();
+        }
+        return mask;
+    }
+
     /// <summary>Values −1..1 of red, green and blue, one plane behind the other.</summary>
     public static void Spread(Pixels picture, Span<float> planes)
     {
@@ -63,6 +80,12 @@ internal static class BatchReader
     public static void SpreadAlpha(Pixels picture, Span<float> plane)
     {
         for (int i = 0, at = 3; i < plane.Length; i++, at += 4) plane[i] = picture.Data[at] / 255f;
+    }
+
+    /// <summary>Red as 0..1; kohya takes it back from −1..1.</summary>
+    public static void SpreadMask(Pixels mask, Span<float> plane)
+    {
+        for (int i = 0, at = 0; i < plane.Length; i++, at += mask.Channels) plane[i] = Normalized[mask.Data[at]] / 2 + 0.5f;
     }
 
     private static SubsetOptions OptionsOf(DatasetPart part, Sample sample) => part.Subsets[part.Images[sample.Image].Subset].Options;

@@ -21,6 +21,10 @@ public static partial class KohyaArguments
         Shared = new()
         {
             NumRepeats = line.Whole("dataset_repeats"),
+            MetadataFile = line.Has("dataset_config") ? null : FullPath(line.Text("in_json")),
+            ColorAug = line.Flag("color_aug"),
+            FaceCropAugRange = FaceRange(line.Text("face_crop_aug_range"), problems),
+            AlphaMask = line.Flag("alpha_mask"),
             ShuffleCaption = line.Flag("shuffle_caption"),
             FlipAug = line.Flag("flip_aug"),
             RandomCrop = line.Flag("random_crop"),
@@ -50,6 +54,45 @@ public static partial class KohyaArguments
         return null;
     }
 
+    // kohya takes a dataset for one of masks where --masked_loss is given and all its subsets have them, else it does not know the key; for one of
+    // a metadata file where all have one.
+    private static void Kinds(KohyaCommandLine line, RunSettings settings, Problems problems)
+    {
+        for (var i = 0; i < settings.Datasets.Count; i++)
+        {
+            var subsets = settings.Datasets[i].Subsets;
+            var masked = subsets.Count(subset => subset.ConditioningDataDir is not null);
+            if (masked > 0 && !line.Flag("masked_loss"))
+                problems.Add($"datasets[{i}].subsets[{subsets.TakeWhile(subset => subset.ConditioningDataDir is null).Count()}].conditioning_data_dir", "is given without --masked_loss, which kohya refuses.", "Give --masked_loss too.");
+            else if (masked > 0 && masked < subsets.Count)
+                problems.Add($"datasets[{i}].subsets", $"has masks for {masked} of {subsets.Count} folders, which kohya refuses.", "Put the folders without masks into a dataset of their own.");
+            if (subsets.Count(subset => subset.MetadataFile is not null) is > 0 and var listed && listed < subsets.Count)
+                problems.Add($"datasets[{i}].subsets", $"has metadata files for {listed} of {subsets.Count} subsets, which kohya refuses.", "Put those without one into a dataset of their own.");
+        }
+    }
+
+    // kohya's schema asks for decimals in these three places, and elsewhere takes whole numbers too.
+    private static void Wholes(TomlTable table, Problems problems)
+    {
+        foreach (var key in table.Keys)
+        {
+            var entry = table[key]!;
+            var items = entry.Value as List<TomlEntry> ?? [entry];
+            foreach (var inner in items.Select(item => item.Value).OfType<TomlTable>()) Wholes(inner, problems);
+            if (key is "face_crop_aug_range" or "validation_split" or "network_multiplier" && items.Select(item => item.Value).OfType<long>().Any())
+                problems.Add($"{entry.Origin} {key}", "holds a whole number, which kohya refuses.", "Write it with decimals: 1.0.");
+        }
+    }
+
+    private static IReadOnlyList<double>? FaceRange(string? text, Problems problems)
+    {
+        if (text is null) return null;
+        var sides = text.Split(',').Select(Double).ToList();
+        if (sides.Count == 2 && sides.All(side => side is not null)) return [.. sides.Select(side => side!.Value)];
+        problems.Add("--face_crop_aug_range", $"is \"{text}\".", "Write two numbers: 1.0,2.0.");
+        return null;
+    }
+
     private static (RunSettings, TomlDocument?) WithDatasets(RunSettings settings, string config, Func<string, string> files, Problems problems)
     {
         string text;
@@ -63,6 +106,7 @@ public static partial class KohyaArguments
             return (settings, null);
         }
         var document = TomlDocument.Parse(text, Path.GetFileName(config), problems);
+        Wholes(document.Root, problems);
         return (TomlReader.Read(document, settings, Map, problems, Environment.CurrentDirectory), document);   // kohya's paths start from where it is called
 
         static RunSettings Map(RunSettings run, TomlMap map) => run with

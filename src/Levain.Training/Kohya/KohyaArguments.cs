@@ -32,6 +32,7 @@ public static partial class KohyaArguments
         Refuse(line, problems);
         var settings = Settings(line, files, problems);
         if (line.Text("dataset_config") is { } config) (settings, dataset) = WithDatasets(settings, config, files, problems);
+        Kinds(line, settings, problems);
         return (settings, problems);
     }
 

@@ -12,7 +12,7 @@ internal static class DatasetMetadata
     {
         var texts = new OrderedDictionary<string, string>();
         var fromFile = plan.Settings.Kohya?.FromDatasetFile ?? plan.Settings.Datasets.Count > 0;
-        if (fromFile) List(plan.Dataset.Parts, texts);
+        if (fromFile) List(plan.Dataset, texts);
         else Single(plan, plan.Dataset.Parts[0], texts);
         return texts;
     }
@@ -40,16 +40,25 @@ internal static class DatasetMetadata
         void Put(string key, object? value) => texts[$"ss_{key}"] = PythonText.Str(value);
     }
 
-    private static void List(IReadOnlyList<DatasetPart> parts, OrderedDictionary<string, string> texts)
+    private static void List(Dataset dataset, OrderedDictionary<string, string> texts)
     {
-        texts["ss_datasets"] = PythonText.Json(parts.Select(Dataset));
-        texts["ss_tag_frequency"] = PythonText.Json(Tags(parts));
-        texts["ss_dataset_dirs"] = PythonText.Json(Folders(parts.SelectMany(part => part.Subsets).Where(subset => !subset.Options.IsReg)));
+        // K-22: kohya knows nothing of what lies in a dataset with masks.
+        var told = dataset.Parts.Where(part => !(part.HasMasks && dataset.Compat.MasksApart)).ToList();
+        texts["ss_datasets"] = PythonText.Json(dataset.Parts.Select(part => told.Contains(part) ? Facts(part) : Untold(part)));
+        texts["ss_tag_frequency"] = PythonText.Json(Tags(told));
+        texts["ss_dataset_dirs"] = PythonText.Json(Folders(told.SelectMany(part => part.Subsets).Where(subset => !subset.Options.IsReg)));
     }
 
-    private static List<KeyValuePair<string, object?>> Dataset(DatasetPart part) =>
+    private static List<KeyValuePair<string, object?>> Untold(DatasetPart part)
+    {
+        var facts = new OrderedDictionary<string, object?>(Facts(part)) { ["enable_bucket"] = false, ["min_bucket_reso"] = null, ["max_bucket_reso"] = null };
+        (facts["tag_frequency"], facts["bucket_info"], facts["subsets"]) = (Tags([]), null, Array.Empty<object>());
+        return [.. facts];
+    }
+
+    private static List<KeyValuePair<string, object?>> Facts(DatasetPart part) =>
     [
-        new("is_dreambooth", part.Subsets.All(subset => subset.Options.MetadataFile is null)),
+        new("is_dreambooth", part.Subsets.All(subset => subset.Options.MetadataFile is null) && !part.HasMasks),
         new("batch_size_per_device", part.Options.BatchSize),
         new("num_train_images", part.TrainUses),
         new("num_reg_images", part.RegUses),

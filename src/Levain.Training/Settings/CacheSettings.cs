@@ -5,7 +5,7 @@ namespace Levain.Training.Settings;
 /// <summary>Whether the VAE's work is done once or in every step.</summary>
 public enum LatentCache
 {
-    /// <summary>In memory, unless a subset crops at random.</summary>
+    /// <summary>In memory, unless a subset crops at random or around faces, or changes colours.</summary>
     Auto,
 
     /// <summary>Not at all: every step encodes its pictures.</summary>

@@ -114,7 +114,15 @@ public sealed record DatasetSettings
             Folder = map.OptionalPath("folder", dataset.Folder),
             RegFolder = map.OptionalPath("reg_folder", dataset.RegFolder),
         }, map);
-        return general with { Shared = general.Shared with { ClassTokens = map.OptionalText("class_tokens", dataset.Shared.ClassTokens) } };
+        return general with
+        {
+            Shared = general.Shared with
+            {
+                ClassTokens = map.OptionalText("class_tokens", dataset.Shared.ClassTokens),
+                MetadataFile = map.OptionalPath("metadata_file", dataset.Shared.MetadataFile),
+                ConditioningDataDir = map.OptionalPath("conditioning_data_dir", dataset.Shared.ConditioningDataDir),
+            },
+        };
     }
 
     /// <summary>The keys of <c>[general]</c>.</summary>
@@ -138,10 +146,10 @@ public sealed record DatasetSettings
     /// <param name="priorWeight">Loss weight of regularization pictures.</param>
     public DatasetOptions ToOptions(int batchSize, double priorWeight) => new()
     {
-        TrainDataDir = Folder,
+        TrainDataDir = Shared.MetadataFile is null ? Folder : null,
         RegDataDir = RegFolder,
         SubsetDefaults = Shared.ToOptions(),
-        Subsets = [.. Subsets.Select(subset => subset.Over(Shared).ToOptions())],
+        Subsets = [.. Subsets.Select(subset => subset.Over(Shared).ToOptions()), .. Shared.MetadataFile is null ? [] : new[] { Shared.ToOptions() with { ImageDir = Folder } }],
         BatchSize = BatchSize ?? batchSize,
         Resolution = Resolution,
         EnableBucket = EnableBucket ?? false,
@@ -171,8 +179,13 @@ public sealed record DatasetSettings
         const int kohyaStep = 64;
         if (kohya && EnableBucket is true)
             problems.Require(BucketResoSteps % kohyaStep == 0, "bucket_reso_steps", $"is {BucketResoSteps}, which kohya refuses for SD 1.x.", "Use a multiple of 64, or leave compat = \"kohya\" out.");
-        var crops = Subsets.Select(subset => subset.Over(Shared)).Prepend(Folder is null ? new() : Shared).Any(subset => subset.RandomCrop is true);
-        problems.Require(!cached || !crops, "random_crop", "is true with cached latents, which hold one crop of each picture.", "Set cache.latents = \"off\", or leave random_crop out.");
+        var folders = Subsets.Select(subset => subset.Over(Shared)).Prepend(Folder is null ? new() : Shared).ToList();
+        problems.Require(!cached || folders.All(subset => subset.RandomCrop is not true), "random_crop", "is true with cached latents, which hold one crop of each picture.", "Set cache.latents = \"off\", or leave random_crop out.");
+        problems.Require(!cached || folders.All(subset => subset.ColorAug is not true), "color_aug", "is true with cached latents, which hold the colours of each picture.", "Set cache.latents = \"off\", or leave color_aug out.");
+        if (kohya) return;
+        var faces = folders.Any(subset => subset.FaceCropAugRange is not null);
+        problems.Require(!faces || EnableBucket is not true, "face_crop_aug_range", "is given with buckets, where kohya and this program pass over it.", "Set enable_bucket = false, or leave face_crop_aug_range out.");
+        problems.Require(!faces || !cached, "face_crop_aug_range", "is given with cached latents, which hold one crop of each picture.", "Set cache.latents = \"off\", or leave face_crop_aug_range out.");
     }
 
     /// <summary>Adds every problem of settings written here to <paramref name="problems"/>; throws nothing.</summary>

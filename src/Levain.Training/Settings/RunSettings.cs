@@ -88,7 +88,7 @@ public sealed record RunSettings
 
     /// <summary>Whether latents are cached, and where; never <see cref="LatentCache.Auto"/>.</summary>
     public LatentCache LatentCache => Cache.Latents is not LatentCache.Auto ? Cache.Latents
-        : ToDatasetOptions().Any(dataset => dataset.Subsets.Append(dataset.SubsetDefaults).Any(subset => subset.RandomCrop)) ? LatentCache.Off : LatentCache.Memory;
+        : ToDatasetOptions().Any(dataset => dataset.Subsets.Append(dataset.SubsetDefaults).Any(subset => subset.RandomCrop || subset.ColorAug || subset.FaceCropAugRange is not null)) ? LatentCache.Off : LatentCache.Memory;
 
     /// <summary>These settings with a seed: theirs, or <paramref name="drawn"/> where they have none.</summary>
     public RunSettings Seeded(long drawn) => Training.Seed is null ? this with { Training = Training with { Seed = drawn } } : this;
@@ -145,7 +145,7 @@ public sealed record RunSettings
         Dataset.Check(problems.In("dataset"));
         General.Check(problems.In("general"));
         for (var i = 0; i < Datasets.Count; i++) Datasets[i].Check(problems.In($"datasets[{i}]"));
-        problems.Require(Datasets.Count > 0 || Dataset.Folder is not null, "dataset.folder", "is not given.", "Name the folder of your pictures: folder = \"pictures\".");
+        problems.Require(Datasets.Count > 0 || (Dataset.Folder ?? Dataset.Shared.MetadataFile) is not null, "dataset.folder", "is not given.", "Name the folder of your pictures: folder = \"pictures\".");
         for (var i = 0; i < FilledDatasets.Count; i++)
             FilledDatasets[i].CheckFilled(problems.In(Datasets.Count > 0 ? $"datasets[{i}]" : "dataset"), Cache.Latents is LatentCache.Memory or LatentCache.Disk, Compatibility is Compatibility.Kohya);
         Cache.Check(problems.In("cache"));

@@ -16,7 +16,7 @@ public sealed record SubsetSettings
     /// <summary>Mirrors every second picture by chance. Default false.</summary>
     public bool? FlipAug { get; init; }
 
-    /// <summary>Changes colours a little. Default false; this version does not.</summary>
+    /// <summary>Turns the hue or changes the brightness of every third picture a little (8 of 180 half degrees, power 0.95 to 1.05). Default false; not with cached latents.</summary>
     public bool? ColorAug { get; init; }
 
     /// <summary>Crops anywhere instead of in the middle. Default false.</summary>
@@ -25,7 +25,7 @@ public sealed record SubsetSettings
     /// <summary>Replaces <c>{a|b}</c> by one of the two, and a caption of several lines by one of them. Default false.</summary>
     public bool? EnableWildcard { get; init; }
 
-    /// <summary>Crops around the face named in the file name. Default none; this version does not.</summary>
+    /// <summary>Crops around the face named in the file name (<c>name_cx_cy_w_h.png</c>): smallest and largest side of the crop divided by the face's, such as <c>[1.0, 2.0]</c>. Default none; only without buckets and cached latents.</summary>
     public IReadOnlyList<double>? FaceCropAugRange { get; init; }
 
     /// <summary>What stands between tags. Default a comma.</summary>
@@ -70,7 +70,7 @@ public sealed record SubsetSettings
     /// <summary>Notes captions in a file of the folder. Default false; not needed here, sizes and captions are read quickly.</summary>
     public bool? CacheInfo { get; init; }
 
-    /// <summary>Uses a picture's alpha as a mask of the loss. Default false; this version does not.</summary>
+    /// <summary>Uses a picture's alpha as a mask of the loss: what is transparent is not learnt. Default false.</summary>
     public bool? AlphaMask { get; init; }
 
     /// <summary>Further facts handed to the trainer. Default none; this version knows none.</summary>
@@ -85,10 +85,10 @@ public sealed record SubsetSettings
     /// <summary>These are regularization pictures. Default false.</summary>
     public bool? IsReg { get; init; }
 
-    /// <summary>A metadata file instead of captions. This version reads none.</summary>
+    /// <summary>A metadata file (JSON or JSONL, as kohya's tools write) with captions and tags, instead of caption files. Its keys are paths below <see cref="ImageDir"/>, or whole paths.</summary>
     public string? MetadataFile { get; init; }
 
-    /// <summary>A folder of mask pictures. This version reads none.</summary>
+    /// <summary>A folder of masks of the loss: one for each picture, of the same name and size; white is learnt, black is not.</summary>
     public string? ConditioningDataDir { get; init; }
 
     /// <summary>These settings, with gaps filled from <paramref name="outer"/>.</summary>
@@ -202,13 +202,13 @@ public sealed record SubsetSettings
         problems.Require(CaptionSeparator is not "", "caption_separator", "is empty.", "Give the character between tags; a comma is usual.");
         if (ResizeInterpolation is { } resize && !Interpolations.Contains(resize))
             problems.Add("resize_interpolation", $"is \"{resize}\".", Nearest.Advice(resize, Interpolations));
-        problems.Require(ColorAug is not true, "color_aug", "asks for changed colours, which this version does not make.", "Leave it out; flip_aug varies pictures too.");
-        problems.Require(FaceCropAugRange is null, "face_crop_aug_range", "asks for crops around faces, which this version does not make.", "Leave it out, and crop the pictures before training.");
-        problems.Require(AlphaMask is not true, "alpha_mask", "asks for masks from alpha, which this version does not use.", "Leave it out; transparent parts are put on a plain ground.");
+        problems.Require(FaceCropAugRange is not { } range || range is [> 0, > 0] && range[0] <= range[1], "face_crop_aug_range", $"is [{string.Join(", ", FaceCropAugRange ?? [])}].",
+            "Give two positive numbers, the smaller first: [1.0, 2.0].");
         problems.Require(CacheInfo is not true, "cache_info", "asks for a caption list in the folder, which this version does not write.", "Leave it out: headers and captions are read in a moment.");
         problems.Require(!HasCustomAttributes, "custom_attributes", "is given, and this version knows none.", "Leave it out.");
-        problems.Require(MetadataFile is null, "metadata_file", "names a metadata file, which this version does not read.", "Put captions beside the pictures as .txt files, and name the folder with image_dir.");
-        problems.Require(ConditioningDataDir is null, "conditioning_data_dir", "names a folder of masks, which this version does not use.", "Leave it out.");
+        problems.Require(MetadataFile is null || IsReg is not true, "is_reg", "is true for a metadata file.", "Regularization pictures come from folders; put captions beside them.");
+        problems.Require(ConditioningDataDir is null || RandomCrop is not true, "random_crop", "is true with masks, whose cut would not follow.", "Leave random_crop or conditioning_data_dir out.");
+        problems.Require(ConditioningDataDir is null || AlphaMask is not true, "alpha_mask", "is true with a folder of masks.", "Take the masks from one place: leave alpha_mask or conditioning_data_dir out.");
     }
 
     /// <summary>Names of the ways to resize.</summary>
