@@ -23,6 +23,7 @@ public static class Engine
             if (!started)
             {
                 Allocator.KeepBuffers();
+                ThreadWaiting.SleepWhereBusy();
                 NativeLibraries.Load();
                 started = true;
             }
