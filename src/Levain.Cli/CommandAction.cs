@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Runtime.InteropServices;
 using Levain.Core;
 using Levain.Models;
+using Levain.Training;
 
 namespace Levain.Cli;
 
@@ -50,7 +51,7 @@ internal static class CommandAction
     internal static (int Code, IReadOnlyList<string> Messages)? Explain(Exception exception) => exception switch
     {
         SettingsException settings => (ExitCode.Settings, [.. settings.Problems.Select(problem => problem.ToString())]),
-        CheckpointException or DatasetException or EngineException => (ExitCode.Failed, [exception.Message]),
+        CheckpointException or DatasetException or EngineException or RunException => (ExitCode.Failed, [exception.Message]),
         OperationCanceledException => (ExitCode.Cancelled, []),
         _ when EngineFailure.Explain(exception) is { } advice => (ExitCode.Failed, [advice]),
         IOException or UnauthorizedAccessException => (ExitCode.Failed, [FileFailure.Explain(exception)]),

@@ -18,6 +18,8 @@ internal static class LevainCommand
     public static RootCommand Create() => new("Bakes LoRAs for Stable Diffusion: a folder of pictures in, a tested LoRA out.")
     {
         Json,
+        DemoCommand.Create(),
+        TrainCommand.Create(),
         CheckCommand.Create(),
         InspectCommand.Create(),
         SampleCommand.Create(),

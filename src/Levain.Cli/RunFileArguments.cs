@@ -26,14 +26,17 @@ internal sealed class RunFileArguments
     }
 
     /// <summary>Reads the run file; a missing seed is drawn here, at the edge.</summary>
+    /// <param name="written">A run file that was just written; null for the one that is named.</param>
+    /// <param name="seed">The seed of an earlier start of the run; null, or null from it, draws one.</param>
     /// <exception cref="SettingsException">No file was named, or it is not there.</exception>
-    public (RunSettings Settings, Problems Problems) Read(ParseResult given)
+    public (RunSettings Settings, Problems Problems) Read(ParseResult given, FileInfo? written = null, Func<RunSettings, long?>? seed = null)
     {
         var problems = new Problems();
-        if (given.GetValue(File) is not { } file) problems.Add("RUN.toml", "is not named.", "Name a run file.");
-        else if (!file.Exists) problems.Add(file.ToString(), "is not there.", "Name a run file; levain train --from-folder PICTURES --base MODEL writes one.");
+        var file = written ?? given.GetValue(File);
+        if (file is null) problems.Add("RUN.toml", "is not named.", "Name a run file; levain train --from-folder PICTURES --base MODEL writes one.");
+        else if (!System.IO.File.Exists(file.FullName)) problems.Add(file.ToString(), "is not there.", "Name a run file; levain train --from-folder PICTURES --base MODEL writes one.");
         problems.ThrowIfAny();
-        var (settings, found) = RunSettings.Read(given.GetValue(File)!.FullName, given.GetValue(Set) ?? []);
-        return (settings.Seeded(Random.Shared.NextInt64(uint.MaxValue + 1L)), found);
+        var (settings, found) = RunSettings.Read(file!.FullName, given.GetValue(Set) ?? []);
+        return (settings.Seeded(seed?.Invoke(settings) ?? Random.Shared.NextInt64(uint.MaxValue + 1L)), found);
     }
 }

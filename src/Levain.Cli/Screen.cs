@@ -59,6 +59,12 @@ internal sealed class Screen
         if (!Json) notes.Value.MarkupLine(markup);
     }
 
+    /// <summary>Something to look at on the way, for people, on standard error; silent under <c>--json</c>.</summary>
+    public void Note(IRenderable note)
+    {
+        if (!Json) notes.Value.Write(note);
+    }
+
     /// <summary>One event for programs: a JSON object in one line on standard error.</summary>
     public static void JsonNote(object note) => Console.Error.WriteLine(ToJson(note));
 

@@ -2,15 +2,18 @@ namespace Levain.Training;
 
 public sealed partial class Run
 {
-    // Pictures are drawn by the generation room; see RunOptions.DrawSamples.
     private void Draw(int? afterEpoch)
     {
-        if (options.DrawSamples is not { } draw || settings.Samples.Prompts.Count == 0) return;
+        if (settings.Samples.Prompts.Count == 0) return;
         network.Training = false;
         try
         {
-            foreach (var path in draw(settings, model, step, afterEpoch)) events?.Report(new PictureDrawn(path, step));
+            foreach (var path in pictures.Draw(step, afterEpoch)) events?.Report(new PictureDrawn(path, step));
         }
-        finally { network.Training = true; }
+        finally
+        {
+            network.Training = true;
+            if (latents is not null) model.ReleaseVae();        // nothing else of the run needs it
+        }
     }
 }

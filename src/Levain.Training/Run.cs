@@ -38,6 +38,7 @@ public sealed partial class Run : IDisposable
     private readonly LossAverage average = new();
     private readonly NetworkWriter files;
     private readonly RunSnapshots snapshots;
+    private readonly SamplePictures pictures;
 
     private int step, epoch = 1, batchesDone;
 
@@ -72,6 +73,7 @@ public sealed partial class Run : IDisposable
         diagnosis = new(plainSquares: settings.Loss is { Type: LossType.L2, MinSnrGamma: null or 0, DebiasedEstimation: false, ScaleVLikeNoise: false, VPredLike: null or 0 });
         snapshots = new(plan, this.options, events);
         files = new(plan, network, () => snapshots.Identity, this.options.Clock, events);
+        pictures = new(plan, model, this.options.Clock);
         if (snapshots.Find() is { } found)
         {
             using var scope = NewDisposeScope();

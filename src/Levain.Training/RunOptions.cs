@@ -15,9 +15,6 @@ public sealed record RunOptions
     /// <summary>What was chosen for this machine (threads, algorithms, recomputation): kept in snapshots and compared when a run goes on.</summary>
     public IReadOnlyDictionary<string, string> Machine { get; init; } = new Dictionary<string, string>();
 
-    /// <summary>Draws the sample pictures of <c>[samples]</c>: settings, base with the network on it, step, and the epoch that is over where it is drawn for one. Gives back the files.</summary>
-    public Func<Settings.RunSettings, Models.StableDiffusion, int, int?, IEnumerable<string>>? DrawSamples { get; init; }
-
     /// <summary>Writes a snapshot's file whole or not at all; null: <see cref="Core.AtomicFile.Write"/>. Tests put failing disks here.</summary>
     internal Action<string, Action<Stream>>? Write { get; init; }
 }

@@ -8,10 +8,13 @@ namespace Levain.Training;
 public sealed class RunRandom : IDisposable
 {
     /// <summary>Starts both generators from a seed of 0 to 2³² − 1.</summary>
-    public RunRandom(long seed)
+    public RunRandom(long seed) : this(seed, new(seed)) { }
+
+    /// <summary>Starts libtorch's generator from a seed, beside one of Python's that was started from the same and may have been drawn from since.</summary>
+    public RunRandom(long seed, PythonRandom python)
     {
         Seed = seed;
-        Python = new(seed);
+        Python = python;
         Torch = new Generator((ulong)seed, CPU);
         Torch.manual_seed(seed);
     }

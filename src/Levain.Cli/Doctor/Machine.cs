@@ -17,7 +17,7 @@ internal static class Machine
     public static Finding Processor()
     {
         var features = Features();
-        return new("processor", $"{ModelName()}, {Models.Processor.PhysicalCores} cores ({Environment.ProcessorCount} threads); {string.Join(", ", features)}",
+        return new("processor", $"{Models.Processor.Name ?? Environment.GetEnvironmentVariable("PROCESSOR_IDENTIFIER") ?? "unknown processor"}, {Models.Processor.PhysicalCores} cores ({Environment.ProcessorCount} threads); {string.Join(", ", features)}",
             RuntimeInformation.ProcessArchitecture == Architecture.X64 && !Avx2.IsSupported
                 ? "It has no AVX2: training works, but several times slower. Another machine is the only remedy." : null);
     }
@@ -46,13 +46,6 @@ internal static class Machine
         ];
         var has = known.Where(feature => feature.Has).Select(feature => feature.Name).ToList();
         return has.Count > 0 ? has : ["no vector extensions"];
-    }
-
-    private static string ModelName()
-    {
-        const string CpuInfo = "/proc/cpuinfo", Field = "model name";
-        var line = File.Exists(CpuInfo) ? File.ReadLines(CpuInfo).FirstOrDefault(line => line.StartsWith(Field, StringComparison.Ordinal)) : null;
-        return line?[(line.IndexOf(':') + 1)..].Trim() ?? Environment.GetEnvironmentVariable("PROCESSOR_IDENTIFIER") ?? "unknown processor";
     }
 
     private static double AvailableMemory()

@@ -9,6 +9,9 @@ public static class Processor
     /// <summary>Cores this process may use, without hyper-threads: two threads of one core share its arithmetic units.</summary>
     public static int PhysicalCores { get; } = CountCores();
 
+    /// <summary>What it calls itself; null where the system does not tell.</summary>
+    public static string? Name { get; } = CpuInfo("model name").FirstOrDefault();
+
     /// <summary>Whether it multiplies bf16 in hardware: AVX512_BF16 or AMX_BF16 (Intel SDM volume 2A, table 3-8, leaf 7), or Arm's.</summary>
     public static bool HasBf16 { get; } = OperatingSystem.IsLinux() && RuntimeInformation.ProcessArchitecture == Architecture.Arm64
         ? CpuInfo("Features").Any(features => features.Split(' ').Contains("bf16"))

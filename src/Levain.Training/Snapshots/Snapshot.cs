@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using Levain.Data;
 using Levain.Formats;
@@ -9,6 +10,7 @@ namespace Levain.Training;
 internal sealed record Snapshot
 {
     private const string Values = "values", Gradients = "gradients", SlotPrefix = "slot.", Python = "random.python", Torch = "random.torch", State = "state";
+    private const string FormatName = "format", StepName = "step", MachineName = "machine";
 
     /// <summary>Where the run stands, in numbers and names.</summary>
     public required RunState At { get; init; }
@@ -38,7 +40,10 @@ internal sealed record Snapshot
         };
         if (NetworkGradients is not null) tensors.Add(new(Gradients, NetworkGradients));
         foreach (var (name, slot) in Slots) tensors.Add(new(SlotPrefix + name, slot));
-        Safetensors.Write(stream, tensors, new Dictionary<string, string> { ["format"] = RunState.Format, ["step"] = $"{At.Step}" });
+        Safetensors.Write(stream, tensors, new Dictionary<string, string>
+        {
+            [FormatName] = RunState.Format, [StepName] = At.Step.ToString(CultureInfo.InvariantCulture), [MachineName] = JsonSerializer.Serialize(At.Machine),
+        });
     }
 
     /// <summary>Reads what <see cref="Write"/> wrote; the caller's scope owns the tensors.</summary>
@@ -46,9 +51,7 @@ internal sealed record Snapshot
     /// <exception cref="Core.CheckpointException">It is no snapshot, or damaged.</exception>
     public static Snapshot Read(string path)
     {
-        using var file = TensorFile.Open(path);
-        if (!file.Metadata.TryGetValue("format", out var format) || format != RunState.Format)
-            throw new RunException($"{path} is {(format is null ? "no snapshot" : $"a snapshot of the form '{format}', and this version reads '{RunState.Format}'")}. Start the run anew without --resume.");
+        using var file = Open(path);
         return new()
         {
             At = JsonSerializer.Deserialize<RunState>(Bytes(file, State), RunState.Json)!,
@@ -57,6 +60,23 @@ internal sealed record Snapshot
             Slots = file.Entries.Keys.Where(name => name.StartsWith(SlotPrefix, StringComparison.Ordinal)).ToDictionary(name => name[SlotPrefix.Length..], file.Load),
             Random = (Bytes(file, Python), Bytes(file, Torch)),
         };
+    }
+
+    /// <summary>Reads only what the header tells: steps made, and what was chosen for the machine. Needs no engine.</summary>
+    /// <exception cref="RunException">It is a snapshot of another version.</exception>
+    /// <exception cref="Core.CheckpointException">It is no snapshot, or damaged.</exception>
+    public static (int Step, IReadOnlyDictionary<string, string> Machine) ReadHead(string path)
+    {
+        using var file = Open(path);
+        return (int.Parse(file.Metadata[StepName], CultureInfo.InvariantCulture), JsonSerializer.Deserialize<Dictionary<string, string>>(file.Metadata[MachineName])!);
+    }
+
+    private static TensorFile Open(string path)
+    {
+        var file = TensorFile.Open(path);
+        if (file.Metadata.TryGetValue(FormatName, out var format) && format == RunState.Format) return file;
+        file.Dispose();
+        throw new RunException($"{path} is {(format is null ? "no snapshot" : $"a snapshot of the form '{format}', and this version reads '{RunState.Format}'")}. Start the run anew without --resume.");
     }
 
     private static byte[] Bytes(TensorFile file, string name)

@@ -1,0 +1,56 @@
+using System.Globalization;
+using Levain.Core;
+using Levain.Generation;
+using Levain.Models;
+using Levain.Training.Planning;
+using Levain.Training.Settings;
+
+namespace Levain.Training;
+
+/// <summary>Draws the pictures of <c>[samples]</c> with the network as it is, always from the same seeds. It draws no number of the run's generators.</summary>
+/// <param name="clock">Tells the time in file names.</param>
+internal sealed class SamplePictures(RunPlan plan, StableDiffusion model, TimeProvider clock)
+{
+    private const string Folder = "sample", TimeFormat = "yyyyMMddHHmmss";
+
+    /// <summary>Draws all prompts and gives back the files, named as kohya names them: <c>sample/NAME_e000003_00_20260131120000_1.png</c>.</summary>
+    /// <param name="step">Steps made.</param>
+    /// <param name="afterEpoch">The epoch that is over, where it is drawn for one; then the name has it instead of the step.</param>
+    public IEnumerable<string> Draw(int step, int? afterEpoch)
+    {
+        var settings = plan.Settings;
+        using var pipeline = new GenerationPipeline(model, Path.GetFileNameWithoutExtension(settings.Model.Base));
+        for (var i = 0; i < settings.Samples.Prompts.Count; i++)
+        {
+            var sample = settings.Samples.Prompts[i];
+            var result = pipeline.Draw(Request(sample));
+            var name = settings.Output.Name is { } output ? output + "_" : "";
+            var when = afterEpoch is { } epoch ? Text($"e{epoch:000000}") : Text($"{step:000000}");
+            var time = clock.GetLocalNow().ToString(TimeFormat, CultureInfo.InvariantCulture);
+            var path = Path.Combine(settings.Output.Folder, Folder, Text($"{name}{when}_{i:00}_{time}_{sample.Seed}.png"));
+            result.Save(path);
+            yield return path;
+        }
+    }
+
+    private GenerationRequest Request(SamplePrompt sample)
+    {
+        var trained = plan.Settings.FilledDatasets[0].Resolution ?? new PixelSize(DefaultSide, DefaultSide);
+        var size = new PixelSize(sample.Width ?? trained.Width, sample.Height ?? trained.Height);
+        return new()
+        {
+            Prompt = sample.Prompt,
+            NegativePrompt = sample.Negative,
+            Seed = sample.Seed,
+            Steps = sample.Steps,
+            CfgScale = sample.Guidance,
+            Sampler = plan.Settings.Samples.Sampler,
+            ClipSkip = plan.Settings.Model.ClipSkip ?? 1,
+            Size = size.ToLatent().ToPixels(),
+        };
+    }
+
+    private const int DefaultSide = 512;
+
+    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}
