@@ -13,6 +13,9 @@ public sealed record Compat
     public static Compat Kohya { get; } = new()
     {
         RawPixels = true,
+        WarmStartKeepsScale = true,
+        TargetsGrow = true,
+        FileRanksOnly = true,
         StaleFirstBatch = true,
         ZeroBasedStepEpoch = true,
         NarrowImageNames = true,
@@ -28,6 +31,15 @@ public sealed record Compat
 
     /// <summary>Pictures are read as kohya reads them: EXIF rotation ignored, alpha dropped without compositing, 16-bit gray clipped.</summary>
     public bool RawPixels { get; init; }
+
+    /// <summary>K-01: a network that begins with the values of a file keeps the scale of its own alpha, and is saved with the file's.</summary>
+    public bool WarmStartKeepsScale { get; init; }
+
+    /// <summary>K-02: networks made from files beforehand (merged into the base) have the next one adapt linear layers and 1×1 convolutions of resnets too.</summary>
+    public bool TargetsGrow { get; init; }
+
+    /// <summary>K-02b: a network that takes its ranks from a file has no dropouts, block rates and LoRA+ ratios, whatever was asked for.</summary>
+    public bool FileRanksOnly { get; init; }
 
     /// <summary>K-19: the first batch of each epoch comes from the order of the epoch before, and the dataset's epoch and step counters lag.</summary>
     public bool StaleFirstBatch { get; init; }

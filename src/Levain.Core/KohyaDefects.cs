@@ -28,6 +28,9 @@ public static class KohyaDefects
     /// <summary>All of them, by number.</summary>
     public static IReadOnlyList<KohyaDefect> All { get; } =
     [
+        Repeats("K-01", "A network that begins with the values of a file computes with the alpha that was asked for and is saved with the file's.", "The file's alpha counts.", nameof(Compat.WarmStartKeepsScale)),
+        Repeats("K-02", "After a network was merged into the base, the trained one adapts linear layers and 1x1 convolutions of resnets too.", "What is merged changes nothing about what is trained.", nameof(Compat.TargetsGrow)),
+        Repeats("K-02b", "A network that takes its ranks from a file forgets dropouts, block rates and LoRA+ ratios.", "They hold.", nameof(Compat.FileRanksOnly)),
         Never("K-03", "One number for the learning-rate weights of the blocks down or up is taken for the name of a curve; too long a list with only one of both given stops on an exception.", "One number holds for all blocks; a wrong length is told."),
         Never("K-05", "A resumed run counts its steps from 0 again, or from the remainder within the epoch.", "A snapshot holds the step itself."),
         Never("K-06", "A resumed run with accumulated gradients starts in the wrong epoch.", "Batches and steps are counted apart."),

@@ -107,7 +107,8 @@ public abstract class Adapter
     /// <summary>The tensors as a file stores them, named without the adapter's name. The caller's scope owns new ones.</summary>
     public virtual IEnumerable<KeyValuePair<string, Tensor>> Saved()
     {
-        yield return new("alpha", Numbers.WholeAlpha ? tensor((long)Numbers.Alpha) : tensor((float)Numbers.Alpha));
+        var alpha = Numbers.SavedAlpha ?? Numbers.Alpha;
+        yield return new("alpha", Numbers.WholeAlpha ? tensor((long)alpha) : tensor((float)alpha));
         foreach (var parameter in parameters) yield return new(parameter.Name, parameter.Value);
     }
 
@@ -119,6 +120,10 @@ public abstract class Adapter
 
     internal void TakeDropouts(NetworkOptions options) =>
         Numbers = Numbers with { Dropout = options.Dropout, RankDropout = options.RankDropout, ModuleDropout = options.ModuleDropout };
+
+    /// <summary>Takes the alpha of a file; <paramref name="keepScale"/>: only to be saved again (K-01).</summary>
+    internal void TakeAlpha(double alpha, bool keepScale) =>
+        Numbers = keepScale ? Numbers with { SavedAlpha = alpha } : Numbers with { Alpha = alpha, WholeAlpha = false };
 
     /// <summary>Declares a trained tensor; the network gives it memory before <see cref="Initialize"/> or <see cref="Load"/> runs.</summary>
     /// <param name="name">Its name in files, without the adapter's.</param>

@@ -8,7 +8,7 @@ namespace Levain.Networks;
 /// A network: adapters on the layers of a base, all their tensors in one flat fp32 buffer. Attaching fills the layers' slots,
 /// detaching empties them; the base itself is never changed except by <see cref="Merge"/>, which <see cref="Detach"/> undoes bit for bit.
 /// </summary>
-public sealed class Network : IDisposable
+public sealed partial class Network : IDisposable
 {
     private readonly List<Segment> segments = [];
     private readonly NetworkOptions options;

@@ -19,6 +19,14 @@ internal static class NetworkFile
     /// <exception cref="CheckpointException">Nothing fits, or it is for another model or of a family this version lacks.</exception>
     public static (IReadOnlyList<(Adapter Adapter, AdapterParts Parts)> Adapters, IReadOnlyList<string> Notes) Read(TensorFile file, ModelLayers layers)
     {
+        var (sites, notes) = Place(file, layers);
+        return ([.. layers.Sites.Where(sites.ContainsKey).Select(site => (Make(file, site, sites[site]), sites[site]))], notes);
+    }
+
+    /// <summary>The file's tensors by the layers of a base; and remarks on everything left out.</summary>
+    /// <exception cref="CheckpointException">Nothing fits, or it is for another model or of a family this version lacks.</exception>
+    public static (IReadOnlyDictionary<AdapterSite, AdapterParts> Sites, IReadOnlyList<string> Notes) Place(TensorFile file, ModelLayers layers)
+    {
         var (modules, others) = Sort(file);
         if (modules.Count == 0) throw new CheckpointException(file.Path, "holds no adapter tensors (such as '….lora_down.weight'): it is not a network file.");
         if (modules.Keys.FirstOrDefault(IsSdxl) is { } sdxl)
@@ -48,10 +56,6 @@ internal static class NetworkFile
             throw new CheckpointException(file.Path, $"fits no layer of this base: it adapts {told(unknown[0])}{(unknown.Count > 1 ? $" and {unknown.Count - 1} more" : "")}. "
                 + "Use a network made for this kind of base.");
 
-        var adapters = new List<(Adapter, AdapterParts)>();
-        foreach (var site in layers.Sites)
-            if (bySite.TryGetValue(site, out var parts)) adapters.Add((Make(file, site, parts), parts));
-
         var notes = new List<string>();
         if (unknown.Count > 0)
             notes.Add($"{unknown.Count} layers of the file are not in this base and were left out: {few(unknown, told)}.");
@@ -59,7 +63,7 @@ internal static class NetworkFile
         if (embeddings.Count > 0) notes.Add($"The file also holds embeddings: {string.Join(", ", embeddings.Select(key => key.Split('.')[1]).Distinct())}.");
         var rest = others.Except(embeddings).ToList();
         if (rest.Count > 0) notes.Add($"{rest.Count} tensors are not understood and were left out: {few(rest, key => $"'{key}'")}.");
-        return (adapters, notes);
+        return (bySite, notes);
     }
 
     private static (Dictionary<string, AdapterParts> Modules, List<string> Others) Sort(TensorFile file)

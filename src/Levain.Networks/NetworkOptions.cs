@@ -54,6 +54,9 @@ public sealed record NetworkOptions
     /// <summary>K-30: the alpha was never given to kohya, so its integer 1 is saved as int64. Only kohya's file bytes need it.</summary>
     public bool WholeAlpha { get; init; }
 
+    /// <summary>K-02: a network was made from a file before this one in kohya's process, and so resnets' linear layers and 1×1 convolutions are adapted without a convolution rank.</summary>
+    public bool GrownTargets { get; init; }
+
     /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>
     public void Check(Problems problems)
     {
@@ -102,7 +105,7 @@ public sealed record NetworkOptions
     }
 
     /// <summary>Whether resnets and samplers are adapted too.</summary>
-    public bool AdaptsConvolutions => ConvRank > 0 || BlockRanks?.ConvRanks is not null;
+    public bool AdaptsConvolutions => ConvRank > 0 || BlockRanks?.ConvRanks is not null || GrownTargets;
 
     internal double? PlusRatio(NetworkPart part)
     {
@@ -118,6 +121,9 @@ public sealed record AdapterNumbers(int Rank, double Alpha)
 {
     /// <summary>K-30: alpha is written as int64.</summary>
     public bool WholeAlpha { get; init; }
+
+    /// <summary>K-01: the alpha of the file it began with, saved in place of the one it was trained with; null: that one.</summary>
+    public double? SavedAlpha { get; init; }
 
     /// <summary>Share of inner activations zeroed.</summary>
     public double Dropout { get; init; }

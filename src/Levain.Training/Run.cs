@@ -29,6 +29,7 @@ public sealed partial class Run : IDisposable
     private readonly IProgress<RunEvent>? events;
 
     private readonly CachedLatents? latents;
+    private readonly List<Network> merged;
     private readonly Network network;
     private readonly BatchLoader loader;
     private readonly CaptionStates captions;
@@ -58,9 +59,9 @@ public sealed partial class Run : IDisposable
         foreach (var warning in plan.Warnings) events?.Report(new RunWarned(warning));
 
         random.Skip(model.InitialDraws);
+        merged = MergeBaseNetworks();
         latents = LatentPreparation.Cache(plan, model, random, events, cancel);
-        network = Network.Create(settings.Network.ToOptions(wholeAlpha: settings.Kohya is { AlphaUntouched: true }),
-            new(model.TextEncoder.AdaptableLayers, model.UNet.AdaptableLayers), random.Torch);
+        network = StartNetwork();
         network.Attach();
         network.Training = true;
         network.DropoutSource = random.Torch;
@@ -126,6 +127,7 @@ public sealed partial class Run : IDisposable
         loader.Dispose();
         updater.Dispose();
         network.Dispose();
+        foreach (var one in merged) one.Dispose();
         latents?.Dispose();
         files.Dispose();
     }

@@ -5,6 +5,13 @@ namespace Levain.Training.Kohya;
 
 public static partial class KohyaArguments
 {
+    // Strengths that are missing at the end are 1.
+    private static IReadOnlyList<BaseNetwork> BaseNetworks(KohyaCommandLine line)
+    {
+        var strengths = line.Numbers("base_weights_multiplier") ?? [];
+        return [.. (line.Texts("base_weights") ?? []).Select((file, i) => new BaseNetwork { File = FullPath(file), Strength = i < strengths.Count ? strengths[i] : 1 })];
+    }
+
     private static (NetworkSettings, IReadOnlyList<KeyValuePair<string, string>>?) Network(KohyaCommandLine line, Problems problems)
     {
         var module = line.Text("network_module");
@@ -13,6 +20,8 @@ public static partial class KohyaArguments
         var rank = line.Whole("network_dim") ?? DefaultRank;
         var network = new NetworkSettings
         {
+            Weights = FullPath(line.Text("network_weights")),
+            RankFromWeights = line.Flag("dim_from_weights"),
             Rank = rank,
             Alpha = line.Number("network_alpha") is 0 ? rank : line.Number("network_alpha"),
             Dropout = line.Number("network_dropout"),

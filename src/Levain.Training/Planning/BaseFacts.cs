@@ -44,6 +44,7 @@ public sealed record BaseFacts(long UNet, long TextEncoder, long Vae, bool WideN
     // Down and up halves of every layer in the blocks a LoRA hangs on, by rank; ranks of single blocks change little and are left aside.
     private static long AdapterNumbers(CheckpointSource source, NetworkSettings network)
     {
+        if (network is { RankFromWeights: true, Weights: { } weights }) return StartingFiles.Numbers(weights);
         var total = 0L;
         foreach (var (part, trained) in new[] { (ModelPart.UNet, network.Train is not TrainedPart.TextEncoder), (ModelPart.TextEncoder, network.Train is not TrainedPart.Unet) })
         {

@@ -25,6 +25,12 @@ public sealed record NetworkSettings
     /// <summary>Family of adapters; <c>lora</c> is what this version trains. Default lora.</summary>
     public string Family { get; init; } = "lora";
 
+    /// <summary>A network file to go on from: training begins with its values instead of new ones. Default none.</summary>
+    public string? Weights { get; init; }
+
+    /// <summary>Takes layers, ranks and alphas from <see cref="Weights"/> instead of <see cref="Rank"/> and its like. Default false.</summary>
+    public bool RankFromWeights { get; init; }
+
     /// <summary>Inner dimension r of each adapter; 1 to 1024. Default 16.</summary>
     public int Rank { get; init; } = 16;
 
@@ -132,6 +138,8 @@ public sealed record NetworkSettings
     public static NetworkSettings Map(NetworkSettings network, TomlMap map) => network with
     {
         Family = map.Text("family", network.Family),
+        Weights = map.OptionalPath("weights", network.Weights),
+        RankFromWeights = map.Flag("rank_from_weights", network.RankFromWeights),
         Rank = map.Whole("rank", network.Rank),
         Alpha = map.OptionalNumber("alpha", network.Alpha),
         ConvRank = map.OptionalWhole("conv_rank", network.ConvRank),
@@ -160,6 +168,7 @@ public sealed record NetworkSettings
     {
         const int most = 1024;
         problems.Require(Family == "lora", "family", $"is \"{Family}\", which this version does not train.", "Use \"lora\" (with conv_rank for convolutions).");
+        problems.Require(!RankFromWeights || Weights is not null, "rank_from_weights", "is true, but no file to take them from is named.", "Name it: weights = \"mine.safetensors\".");
         problems.Require(Rank is >= 1 and <= most, "rank", $"is {Rank}.", "Use 1 to 1024; 16 suits most subjects.");
         problems.Require(Alpha is null or > 0, "alpha", $"is {Alpha}.", "Use a positive number; the rank itself gives scale 1.");
         problems.Require(ConvRank is null or >= 1 and <= most, "conv_rank", $"is {ConvRank}.", "Use 1 to 1024, or leave it out to leave convolutions alone.");

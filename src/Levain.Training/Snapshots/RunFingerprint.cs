@@ -17,7 +17,7 @@ internal sealed record RunFingerprint(IReadOnlyDictionary<string, string> Base, 
 
     /// <summary>Takes the fingerprint of a run.</summary>
     public static RunFingerprint Of(RunSettings settings, Dataset dataset) =>
-        new(Files([settings.Model.Base, settings.Model.Vae]), Lines(settings), Images(dataset));
+        new(Files([settings.Model.Base, settings.Model.Vae, settings.Network.Weights, .. settings.Model.Networks.Select(network => network.File)]), Lines(settings), Images(dataset));
 
     /// <summary>What differs in another run, each in a sentence; empty where it can go on.</summary>
     public IReadOnlyList<string> Differences(RunFingerprint now) =>

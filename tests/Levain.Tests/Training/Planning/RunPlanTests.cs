@@ -49,6 +49,31 @@ public sealed class RunPlanTests
     }
 
     [Fact]
+    public void Files_to_begin_with_are_looked_at_before_the_base_is_opened()
+    {
+        var (plan, problems) = Make($"""
+            [model]
+            base = "tiny_sd1.safetensors"
+            [[model.networks]]
+            file = "nowhere.safetensors"
+            [[model.networks]]
+            file = "tiny_sd1.safetensors"
+            [dataset]
+            folder = "$PICTURES/train"
+            [network]
+            weights = "{Golden.Path("training", "lora_adamw.lora.safetensors")}"
+            rank = 8
+            """);
+        Assert.Null(plan);
+        Assert.Equal(
+            [
+                $"run.toml(4,1) model.networks[0].file: names {Path.Combine(Folder, "nowhere.safetensors")}, which is not there. Name a network file.",
+                $"run.toml(6,1) model.networks[1].file: names {Path.Combine(Folder, "tiny_sd1.safetensors")}, which holds no adapters. Name a network file; levain inspect shows what a file is.",
+                "run.toml(10,1) network.weights: has rank 4 at lora_te_text_model_encoder_layers_0_mlp_fc1, and the run asks for 8. Set network.rank_from_weights = true to take ranks from the file.",
+            ], problems.All.Select(problem => problem.ToString()));
+    }
+
+    [Fact]
     public void Everything_wrong_is_told_at_once()
     {
         var (plan, problems) = Make("""

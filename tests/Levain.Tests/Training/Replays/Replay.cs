@@ -60,7 +60,8 @@ internal sealed class Replay : IBatchObserver, IProgress<RunEvent>
         var replay = new Replay(name, recorded, seed);
         using var run = new Levain.Training.Run(plan, random, model, null, replay) { Observer = replay };
         var marks = recorded.TryGetProperty("torch_draws", out var draws) ? draws : recorded.GetProperty("marks");
-        replay.At(random, marks.GetProperty("after network").GetInt64(), "after the network was made");
+        // Then come the two seeds of the loader, of two outputs each.
+        replay.At(random, marks.GetProperty("first step").GetInt64() - 4, "after the network was made");
         var start = TimeProvider.System.GetTimestamp();
         var result = run.Train();
         replay.Time = TimeProvider.System.GetElapsedTime(start);

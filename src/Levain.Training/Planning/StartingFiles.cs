@@ -1,0 +1,66 @@
+using Levain.Core;
+using Levain.Formats;
+using Levain.Networks;
+using Levain.Training.Settings;
+
+namespace Levain.Training.Planning;
+
+/// <summary>Network files that a run begins with: looked at by their headers before a model is opened.</summary>
+internal static class StartingFiles
+{
+    private const string Down = ".lora_down.weight";
+
+    /// <summary>Adds what is wrong with them to <paramref name="problems"/>.</summary>
+    public static void Check(RunSettings settings, Problems problems)
+    {
+        for (var i = 0; i < settings.Model.Networks.Count; i++)
+            if (settings.Model.Networks[i].File is { } merged) Look(merged, $"model.networks[{i}].file", problems, _ => null);
+        if (settings.Network.Weights is not { } weights) return;
+        Look(weights, "network.weights", problems, file => settings.Network is { RankFromWeights: false, Family: "lora", BlockRanks: null } ? OtherRank(file, settings.Network) : null);
+    }
+
+    /// <summary>Numbers in a network file, alphas left out; 0 where it cannot be read.</summary>
+    public static long Numbers(string path)
+    {
+        try
+        {
+            using var file = TensorFile.Open(path);
+            return file.Entries.Values.Sum(entry => entry.Shape.Length == 0 ? 0 : entry.Shape.Aggregate(1L, (product, side) => product * side));
+        }
+        catch (Exception failure) when (failure is CheckpointException or IOException or UnauthorizedAccessException)
+        {
+            return 0;
+        }
+    }
+
+    private static void Look(string path, string where, Problems problems, Func<TensorFile, Problem?> look)
+    {
+        if (!File.Exists(path))
+        {
+            problems.Add(where, $"names {path}, which is not there.", "Name a network file.");
+            return;
+        }
+        try
+        {
+            using var file = TensorFile.Open(path);
+            if (file.Entries.Keys.All(name => LayerNames.Split(name) is null)) problems.Add(where, $"names {path}, which holds no adapters.", "Name a network file; levain inspect shows what a file is.");
+            else if (look(file) is { } problem) problems.Add(problem.Where, problem.What, problem.Fix);
+        }
+        catch (Exception failure) when (failure is CheckpointException or IOException or UnauthorizedAccessException)
+        {
+            problems.Add(where, failure.Message, "");
+        }
+    }
+
+    // A convolution's own rank may differ from that of the others.
+    private static Problem? OtherRank(TensorFile file, NetworkSettings network)
+    {
+        foreach (var entry in file.Entries.Values.Where(entry => entry.Name.EndsWith(Down, StringComparison.Ordinal)))
+        {
+            var spatial = entry.Shape is [_, _, > 1, _] or [_, _, _, > 1];
+            if ((spatial ? network.ConvRank : network.Rank) is { } rank && rank != entry.Shape[0])
+                return new("network.weights", $"has rank {entry.Shape[0]} at {entry.Name[..^Down.Length]}, and the run asks for {rank}.", "Set network.rank_from_weights = true to take ranks from the file.");
+        }
+        return null;
+    }
+}
