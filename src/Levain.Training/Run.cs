@@ -163,7 +163,7 @@ public sealed partial class Run : IDisposable
 
         if (updates) AfterStep();
         events?.Report(new StepDone(step, plan.Length.Steps, epoch, plan.Length.Epochs, value, average.Value,
-            StepScalars.Of(value, average.Value, norms, compat.LogsNextRates ? updater.Rates : rates, compat.LogsNextRates, settings.Network.Train is TrainedPart.Unet))
+            StepScalars.Of(value, average.Value, norms, compat.LogsNextRates || updater.MakesRates ? updater.Rates : rates, compat.LogsNextRates, settings.Network.Train is TrainedPart.Unet))
         { Updated = updates });
     }
 

@@ -11,13 +11,12 @@ internal sealed class Updater : IDisposable
 {
     private readonly Network network;
     private readonly IReadOnlyList<ParameterGroup> groups;
-    private readonly Optimizer optimizer;
-    private readonly OptimizerOptions options;
+    private readonly TrainedParameters parameters;
+    private readonly UpdateRule rule;
     private readonly RateSchedule schedule;
     private readonly RateOptions rates;
     private readonly double limit;
     private readonly bool untrainedGrow;
-    private readonly Tensor[] slots;
     private readonly long[][] made;         // updates of each tensor, group by group: an adapter left out of a step counts none
     private int updates;
 
@@ -28,24 +27,27 @@ internal sealed class Updater : IDisposable
         var settings = plan.Settings;
         this.network = network;
         groups = network.Groups(settings.Optimizer.TextEncoderRate, settings.Optimizer.UnetRate);
-        optimizer = Optimizers.Named(settings.Optimizer.Type)!;
-        options = new() { Beta1 = settings.Optimizer.Beta1, Beta2 = settings.Optimizer.Beta2, Epsilon = settings.Optimizer.Epsilon, WeightDecay = settings.Optimizer.WeightDecay };
+        parameters = new(network.Values, network.Gradients,
+            [.. groups.Select(group => new TrainedGroup(group.Rate, [.. group.Parameters.Select(parameter => new TrainedTensor(parameter.Start, parameter.Shape))]))], settings.Optimizer.LearningRate);
+        rule = settings.Optimizer.Options.Create(parameters);
         limit = settings.Optimizer.MaxGradNorm;
         (schedule, rates) = RatesOf(plan);
         untrainedGrow = settings.Compat.UntrainedGradientsGrow && groups.Sum(group => group.Length) < network.TrainedLength;
-        slots = [.. optimizer.Slots.Select(_ => zeros_like(network.Values).DetachFromDisposeScope())];
         made = [.. groups.Select(group => new long[group.Parameters.Count])];
     }
 
-    /// <summary>The rate of each group for the next update, with its name.</summary>
-    public IReadOnlyList<(string Name, double Rate)> Rates
+    /// <summary>The rate of each group for the next update, with its name and the step length it multiplies, where the optimizer finds one.</summary>
+    public IReadOnlyList<GroupRate> Rates
     {
         get
         {
-            var factor = schedule.Factor(updates, rates);
-            return [.. groups.Select(group => (group.Name, group.Rate * factor))];
+            var factor = Factor;
+            return [.. groups.Select((group, i) => new GroupRate(group.Name, rule.OwnRates?[i] ?? group.Rate * factor, rule.Distance))];
         }
     }
+
+    /// <summary>Whether the optimizer makes its rates itself, so that they are known only after an update.</summary>
+    public bool MakesRates => rule.OwnRates is not null;
 
     /// <summary>Length of the last update's gradient, before clipping.</summary>
     public double GradientNorm { get; private set; }
@@ -54,8 +56,14 @@ internal sealed class Updater : IDisposable
     public bool JustUpdated { get; private set; }
 
     /// <summary>What the optimizer remembers, by name.</summary>
-    public IReadOnlyDictionary<string, Tensor> Slots =>
-        optimizer.Slots.Zip(slots).Append((MadeName, tensor(made.SelectMany(counts => counts).ToArray()))).ToDictionary(pair => pair.Item1, pair => pair.Item2);
+    public IReadOnlyDictionary<string, Tensor> Slots => rule.Memory.Append(new(MadeName, tensor(made.SelectMany(counts => counts).ToArray()))).ToDictionary();
+
+    /// <summary>The values to be used and saved where they are not those being trained, as <see cref="UpdateRule.Averaged"/>.</summary>
+    public Tensor? Averaged()
+    {
+        using var frozen = no_grad();
+        return rule.Averaged();
+    }
 
     /// <summary>The gradient, where some of it stays between two steps (K-38); else null.</summary>
     public Tensor? Leftovers => untrainedGrow ? network.Gradients : null;
@@ -71,14 +79,9 @@ internal sealed class Updater : IDisposable
         using var frozen = no_grad();
         var gradient = network.Gradients;
         GradientNorm = Training.GradientNorm.Clip(gradient.narrow(0, 0, network.TrainedLength), limit);
-        var factor = schedule.Factor(updates, rates);
+        var factor = Factor;
         updates++;
-        foreach (var (group, counts) in groups.Zip(made))
-            foreach (var (start, length, count) in Runs(group, counts))
-            {
-                var slices = slots.Select(slot => slot.narrow(0, start, length)).ToArray();
-                optimizer.Update(options, network.Values.narrow(0, start, length), gradient.narrow(0, start, length), slices, group.Rate * factor, count);
-            }
+        rule.Step([.. groups.Select((group, i) => new GroupStep(i, group.Rate * factor, [.. Runs(group, parameters.Groups[i], made[i])]))]);
         if (!untrainedGrow) gradient.zero_();
         else foreach (var group in groups) gradient.narrow(0, group.Start, group.Length).zero_();
         network.ForgetReached();
@@ -87,7 +90,7 @@ internal sealed class Updater : IDisposable
 
     // Neighbouring tensors that a backward pass has reached and that were updated equally often: usually the whole group. The others keep
     // values and memory, decay included, as torch's optimizers pass over tensors without a gradient.
-    private static IEnumerable<(long Start, long Length, long Count)> Runs(ParameterGroup group, long[] counts)
+    private static IEnumerable<TensorRun> Runs(ParameterGroup group, TrainedGroup trained, long[] counts)
     {
         for (var i = 0; i < counts.Length;)
         {
@@ -100,8 +103,7 @@ internal sealed class Updater : IDisposable
             }
             var count = counts[first] + 1;
             counts.AsSpan(first..i).Fill(count);
-            var (from, to) = (group.Parameters[first], group.Parameters[i - 1]);
-            yield return (from.Start, to.Start + to.Length - from.Start, count);
+            yield return new([.. trained.Tensors.Skip(first).Take(i - first)], count);
         }
     }
 
@@ -110,12 +112,7 @@ internal sealed class Updater : IDisposable
     public void Restore(IReadOnlyDictionary<string, Tensor> saved, Tensor? leftovers, int done)
     {
         using var frozen = no_grad();
-        for (var i = 0; i < slots.Length; i++)
-        {
-            if (!saved.TryGetValue(optimizer.Slots[i], out var slot) || slot.numel() != slots[i].numel())
-                throw new RunException($"the snapshot holds no '{optimizer.Slots[i]}' of this network's size: it is of another run. Start anew without --resume.");
-            slots[i].copy_(slot);
-        }
+        rule.Restore(saved);
         var counted = saved.TryGetValue(MadeName, out var counts) && counts.numel() == made.Sum(group => group.Length) ? counts.data<long>().ToArray()
             : throw new RunException("the snapshot does not say how often each tensor was updated: it is of another run. Start anew without --resume.");
         var position = 0;
@@ -129,10 +126,9 @@ internal sealed class Updater : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose()
-    {
-        foreach (var slot in slots) slot.Dispose();
-    }
+    public void Dispose() => rule.Dispose();
+
+    private double Factor => schedule.Factor(updates, rates);
 
     private static (RateSchedule, RateOptions) RatesOf(RunPlan plan)
     {
@@ -161,3 +157,9 @@ internal sealed class Updater : IDisposable
         });
     }
 }
+
+/// <summary>The learning rate of a group.</summary>
+/// <param name="Name">The group, as kohya logs it.</param>
+/// <param name="Rate">Its rate.</param>
+/// <param name="Distance">The step length that the rate multiplies; null where the rate is the length.</param>
+internal sealed record GroupRate(string Name, double Rate, double? Distance);

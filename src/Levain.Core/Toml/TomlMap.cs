@@ -69,6 +69,15 @@ public abstract class TomlMap
     /// <summary>A table of its own.</summary>
     public abstract T Table<T>(string key, T now, Func<T, TomlMap, T> map) where T : class, new();
 
+    /// <summary>More keys of this very table, which another record holds: those that a choice made in the table brings with it.</summary>
+    /// <param name="now">The record.</param>
+    /// <param name="usual">What it would be if nothing were written; only what differs is.</param>
+    /// <param name="map">Its keys.</param>
+    public abstract T Part<T>(T now, T usual, Func<T, TomlMap, T> map) where T : class;
+
+    /// <summary>A key that may be given and changes nothing here.</summary>
+    public abstract void Unneeded(string key);
+
     /// <summary>A list of tables (<c>[[key]]</c>); each starts from <paramref name="fresh"/>.</summary>
     public abstract IReadOnlyList<T> Tables<T>(string key, IReadOnlyList<T> now, Func<T> fresh, Func<T, TomlMap, T> map) where T : class;
 

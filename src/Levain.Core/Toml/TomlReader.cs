@@ -112,6 +112,12 @@ public sealed class TomlReader : TomlMap
     }
 
     /// <inheritdoc/>
+    public override T Part<T>(T now, T usual, Func<T, TomlMap, T> map) => map(now, this);
+
+    /// <inheritdoc/>
+    public override void Unneeded(string key) => Get(key);
+
+    /// <inheritdoc/>
     public override IReadOnlyList<T> Tables<T>(string key, IReadOnlyList<T> now, Func<T> fresh, Func<T, TomlMap, T> map)
     {
         if (Get(key) is not { } entry) return now;

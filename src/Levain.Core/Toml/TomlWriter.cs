@@ -6,7 +6,7 @@ namespace Levain.Core;
 /// <summary>Writes settings as TOML: only what differs from the defaults, tables after plain values, paths below the file's folder as relative ones.</summary>
 public sealed class TomlWriter : TomlMap
 {
-    private readonly List<(string Key, object? Value)> values = [];
+    private readonly List<(string Key, object? Value)> values = [], parts = [];
     private readonly List<(string Header, TomlWriter Body)> tables = [];
     private readonly string path;
     private readonly string folder;
@@ -29,6 +29,7 @@ public sealed class TomlWriter : TomlMap
         map(defaults, usual);
         var same = usual.values.ToDictionary(value => value.Key, value => Literal(value.Value));
         written.values.RemoveAll(value => value.Value is null || same.GetValueOrDefault(value.Key) == Literal(value.Value));
+        written.values.AddRange(written.parts);
         return written;
     }
 
@@ -118,6 +119,16 @@ public sealed class TomlWriter : TomlMap
         tables.Add(($"[{inner}]", Compare(inner, now, new T(), map, folder)));
         return now;
     }
+
+    /// <inheritdoc/>
+    public override T Part<T>(T now, T usual, Func<T, TomlMap, T> map)
+    {
+        parts.AddRange(Compare(path, now, usual, map, folder).values);
+        return now;
+    }
+
+    /// <inheritdoc/>
+    public override void Unneeded(string key) { }
 
     /// <inheritdoc/>
     public override IReadOnlyList<T> Tables<T>(string key, IReadOnlyList<T> now, Func<T> fresh, Func<T, TomlMap, T> map)

@@ -1,4 +1,3 @@
-using System.Globalization;
 using Levain.Core;
 using Levain.Training.Settings;
 
@@ -8,37 +7,35 @@ public static partial class KohyaArguments
 {
     private static (OptimizerSettings, IReadOnlyList<KeyValuePair<string, string>>) Optimizer(KohyaCommandLine line, Problems problems)
     {
-        var type = line.Text("optimizer_type")!;
+        var type = OptimizerType(line, problems);
+        var chosen = Optimizers.Named(type);
+        var before = problems.All.Count;
+        var given = Literals(line, "optimizer_args", problems).Select(pair => KeyValuePair.Create(pair.Name, pair.Value)).ToList();
+        var made = chosen?.KohyaArguments(given) ?? given;
         var optimizer = new OptimizerSettings
         {
-            Type = type.ToLowerInvariant() is "" or "adamw" || type == "torch.optim.AdamW" ? "AdamW" : type,
+            Type = chosen?.Name ?? type,
             LearningRate = line.Number("learning_rate")!.Value,
             UnetLearningRate = line.Number("unet_lr"),
             TextEncoderLearningRate = line.Numbers("text_encoder_lr") is [var first, ..] ? first : null,
             MaxGradNorm = line.Number("max_grad_norm")!.Value,
         };
-        var known = optimizer.Type == "AdamW";
-        if (!known) problems.Add("--optimizer_type", $"is {type}, which is not supported.", "Use AdamW.");
-        var printed = new List<KeyValuePair<string, string>>();
-        foreach (var (name, value) in Literals(line, "optimizer_args", problems))
+        if (chosen is not null && problems.All.Count == before)
+            optimizer = optimizer with { Options = PythonArguments.Read(made, "--optimizer_args", chosen.Name, chosen.Defaults, static (options, map) => options.Map(map), problems) };
+        return (optimizer, [.. made.Select(pair => KeyValuePair.Create(pair.Key, PythonText.Str(pair.Value)))]);
+    }
+
+    // Two switches of old stand for names, and exclude each other and a name.
+    private static string OptimizerType(KohyaCommandLine line, Problems problems)
+    {
+        var type = line.Text("optimizer_type")!;
+        foreach (var (option, name) in new[] { ("use_8bit_adam", "AdamW8bit"), ("use_lion_optimizer", "Lion") })
         {
-            printed.Add(new(name, PythonText.Str(value)));
-            if (!known) continue;
-            var number = value switch { double real => real, long whole => whole, _ => (double?)null };
-            switch (name)
-            {
-                case "weight_decay" when number is { } decay: optimizer = optimizer with { WeightDecay = decay }; break;
-                case "eps" when number is { } epsilon: optimizer = optimizer with { Epsilon = epsilon }; break;
-                case "betas" when value is PythonTuple { Items: [double or long, double or long] } betas:
-                    optimizer = optimizer with { Beta1 = Convert.ToDouble(betas.Items[0], CultureInfo.InvariantCulture), Beta2 = Convert.ToDouble(betas.Items[1], CultureInfo.InvariantCulture) };
-                    break;
-                case "weight_decay" or "eps" or "betas": problems.Add("--optimizer_args", $"has {name}={PythonText.Repr(value)}.", name == "betas" ? "Write betas=0.9,0.999." : "Give a number."); break;
-                case "fused" or "foreach" or "capturable" or "differentiable": break;      // how torch computes, not what
-                case "amsgrad" or "maximize" when value is false: break;
-                default: problems.Add("--optimizer_args", $"has {name}, which is not supported for AdamW.", "Use weight_decay, betas and eps."); break;
-            }
+            if (!line.Flag(option)) continue;
+            problems.Require(type.Length == 0, $"--{option}", $"is given with {(line.Text("optimizer_type") is { Length: > 0 } other ? $"--optimizer_type {other}" : "--use_8bit_adam")}.", "Give one of them.");
+            type = name;
         }
-        return (optimizer, printed);
+        return type;
     }
 
     private static ScheduleSettings Schedule(KohyaCommandLine line, Problems problems)

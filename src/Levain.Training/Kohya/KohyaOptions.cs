@@ -192,9 +192,9 @@ public static class KohyaOptions
 
         // Optimizer and learning rate
         To("optimizer_type", Text, "optimizer.type", ""),
-        No("use_8bit_adam", Flag, "AdamW8bit is " + Lower(Later) + " Use --optimizer_type AdamW."),
-        No("use_lion_optimizer", Flag, "Lion is " + Lower(Later) + " Use --optimizer_type AdamW."),
-        To("optimizer_args", Texts, "optimizer.weight_decay, betas, eps"),
+        To("use_8bit_adam", Flag, "optimizer.type = \"AdamW8bit\""),
+        To("use_lion_optimizer", Flag, "optimizer.type = \"Lion\""),
+        To("optimizer_args", Texts, "further keys of [optimizer], the same names"),
         To("learning_rate", Number, "optimizer.learning_rate", 2e-6),
         To("lr_scheduler", Text, "schedule.type", "constant"),
         No("lr_scheduler_type", Text, "Use a schedule of --lr_scheduler.", ""),

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Levain.Core;
+using Levain.Training.Kohya;
 using Levain.Training.Planning;
 using Levain.Training.Settings;
 
@@ -127,7 +128,7 @@ public static class LoraMetadata
         Put("adaptive_noise_scale", noise.AdaptiveScale);
         Put("zero_terminal_snr", noise.ZeroTerminalSnr);
         Put("training_comment", run.Output.Comment);
-        Put("optimizer", $"torch.optim.adamw.AdamW{Arguments(run)}");
+        Put("optimizer", optimizer.Chosen!.Class + Arguments(run));
         Put("max_grad_norm", optimizer.MaxGradNorm);
         Put("caption_dropout_rate", shared.CaptionDropoutRate);
         Put("caption_dropout_every_n_epochs", shared.CaptionDropoutEveryNEpochs);
@@ -176,15 +177,10 @@ public static class LoraMetadata
 
     private static string Arguments(RunSettings run)
     {
-        var (optimizer, usual) = (run.Optimizer, new OptimizerSettings());
-        var words = run.Kohya?.OptimizerArgs.Select(argument => $"{argument.Key}={argument.Value}").ToList() ?? [];
-        if (run.Kohya is null)
-        {
-            if (optimizer.WeightDecay != usual.WeightDecay) words.Add($"weight_decay={PythonText.Repr(optimizer.WeightDecay)}");
-            if ((optimizer.Beta1, optimizer.Beta2) != (usual.Beta1, usual.Beta2)) words.Add($"betas={PythonText.Repr(new PythonTuple(optimizer.Beta1, optimizer.Beta2))}");
-            if (optimizer.Epsilon != usual.Epsilon) words.Add($"eps={PythonText.Repr(optimizer.Epsilon)}");
-        }
-        return words.Count == 0 ? "" : $"({string.Join(',', words)})";
+        var chosen = run.Optimizer.Chosen!;
+        var words = run.Kohya?.OptimizerArgs
+            ?? [.. PythonArgumentWriter.Write(run.Optimizer.Options, chosen.Defaults, static (options, map) => options.Map(map)).Select(pair => KeyValuePair.Create(pair.Key, PythonText.Str(pair.Value)))];
+        return words.Count == 0 ? "" : $"({string.Join(',', words.Select(argument => $"{argument.Key}={argument.Value}"))})";
     }
 
     // Word for word from a kohya command line, with the dropout its trainer adds; else what such a command line would have said.

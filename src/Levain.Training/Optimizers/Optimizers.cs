@@ -1,5 +1,4 @@
 using Levain.Core;
-using static TorchSharp.torch;
 
 namespace Levain.Training;
 
@@ -10,39 +9,60 @@ public static partial class Optimizers
     /// <summary>All optimizers, in name order.</summary>
     public static partial IReadOnlyList<Optimizer> All { get; }
 
-    /// <summary>The optimizer of that name, letter case aside as in kohya; null where there is none.</summary>
-    public static Optimizer? Named(string name) => All.FirstOrDefault(optimizer => optimizer.Name.Equals(name, StringComparison.OrdinalIgnoreCase));
+    /// <summary>
+    /// The optimizer of that name, by kohya's rules: letter case does not matter for the names kohya knows itself, does for those it looks up in
+    /// <c>torch.optim</c> and for classes with their module (<c>pytorch_optimizer.CAME</c>); nothing at all is AdamW. Null where there is none.
+    /// </summary>
+    public static Optimizer? Named(string name) => name.Length == 0 ? AdamW : All.FirstOrDefault(optimizer => optimizer.IsCalled(name));
+}
+
+/// <summary>What an optimizer makes of the learning rates it is given.</summary>
+public enum RateUse
+{
+    /// <summary>Steps are about as long as the rate says; each group has its own.</summary>
+    Length,
+
+    /// <summary>It finds the length itself and multiplies it by the rate, 1 as a rule; all groups share one.</summary>
+    Multiplier,
+
+    /// <summary>As <see cref="Multiplier"/>, and the first group's rate counts for all.</summary>
+    FirstGroup,
 }
 
 /// <summary>One way of turning gradients into steps.</summary>
 /// <param name="Name">Its name in run files, as kohya's <c>--optimizer_type</c>.</param>
 /// <param name="Summary">What it does, in one line.</param>
-/// <param name="Source">The paper.</param>
-/// <param name="Slots">Names of what it remembers for each element, as PyTorch's state dictionaries have them; all start at 0.</param>
-/// <param name="Update">The rule.</param>
-public sealed record Optimizer(string Name, string Summary, Uri Source, IReadOnlyList<string> Slots, UpdateRule Update);
-
-/// <summary>Numbers of an optimizer that do not change during a run; each rule uses those it knows.</summary>
-public sealed record OptimizerOptions
+/// <param name="Source">The paper, or where the rule comes from.</param>
+/// <param name="Defaults">Its options; a record of its own kind.</param>
+public sealed record Optimizer(string Name, string Summary, Uri Source, OptimizerOptions Defaults)
 {
-    /// <summary>Share of the old first moment, or momentum, that a step keeps; 0..1.</summary>
-    public double Beta1 { get; init; } = 0.9;
+    /// <summary>The class that kohya uses and writes into metadata: <c>torch.optim.adamw.AdamW</c>.</summary>
+    public required string Class { get; init; }
 
-    /// <summary>Share of the old second moment that a step keeps; 0..1.</summary>
-    public double Beta2 { get; init; } = 0.999;
+    /// <summary>Shorter paths to that class: <c>torch.optim.AdamW</c>.</summary>
+    public IReadOnlyList<string> Aliases { get; init; } = [];
 
-    /// <summary>Added to the root of the second moment.</summary>
-    public double Epsilon { get; init; } = 1e-8;
+    /// <summary>Other names it goes by, as <see cref="Name"/>.</summary>
+    public IReadOnlyList<string> AlsoKnownAs { get; init; } = [];
 
-    /// <summary>Decay of the weights, 0 or more.</summary>
-    public double WeightDecay { get; init; } = 0.01;
+    /// <summary>Whether <see cref="Name"/> is one that kohya looks up in <c>torch.optim</c>, letter for letter, rather than one it knows.</summary>
+    public bool CaseMatters { get; init; }
+
+    /// <summary>What it makes of learning rates.</summary>
+    public RateUse Rates { get; init; } = RateUse.Length;
+
+    /// <summary>Whether a learning rate of 0 is refused.</summary>
+    public bool NeedsRate { get; init; }
+
+    /// <summary>Whether it averages over the run instead of following a schedule: the schedule is then not looked at.</summary>
+    public bool ScheduleFree { get; init; }
+
+    /// <summary>The guide's advice, one sentence or two.</summary>
+    public string Advice { get; init; } = "";
+
+    /// <summary>What kohya makes of the arguments before it hands them on, as its metadata shows them; Python values.</summary>
+    public Func<IReadOnlyList<KeyValuePair<string, object?>>, IReadOnlyList<KeyValuePair<string, object?>>> KohyaArguments { get; init; } = static given => given;
+
+    /// <summary>Whether that name means this optimizer.</summary>
+    public bool IsCalled(string name) => AlsoKnownAs.Append(Name).Any(known => name.Equals(known, CaseMatters ? StringComparison.Ordinal : StringComparison.OrdinalIgnoreCase)) || Aliases.Contains(name) || name == Class;
 }
-
-/// <summary>One step over elements that share a learning rate. Works in place on flat fp32 tensors of equal length; gradients are not recorded.</summary>
-/// <param name="options">The fixed numbers.</param>
-/// <param name="parameter">Elements to move.</param>
-/// <param name="gradient">Their gradients; may be written to.</param>
-/// <param name="slots">What is remembered of them, in the order of <see cref="Optimizer.Slots"/>.</param>
-/// <param name="rate">Learning rate of this step.</param>
-/// <param name="step">Steps counted from 1.</param>
-public delegate void UpdateRule(OptimizerOptions options, Tensor parameter, Tensor gradient, IReadOnlyList<Tensor> slots, double rate, long step);

@@ -5,10 +5,12 @@ namespace Levain.Training.Settings;
 /// <summary>The <c>[optimizer]</c> table: how gradients become steps.</summary>
 public sealed record OptimizerSettings
 {
-    /// <summary>Name of the optimizer; <c>AdamW</c> is what this version has. Default AdamW.</summary>
+    private readonly OptimizerOptions? options;
+
+    /// <summary>Name of the optimizer; docs/optimizers.md has all of them, with the further keys of this table that each one brings. Default AdamW.</summary>
     public string Type { get; init; } = "AdamW";
 
-    /// <summary>Learning rate of whatever has none of its own. Default 1e-4.</summary>
+    /// <summary>Learning rate of whatever has none of its own; 1 for optimizers that find their step length themselves. Default 1e-4.</summary>
     public double LearningRate { get; init; } = 1e-4;
 
     /// <summary>Learning rate of the U-Net's adapters; null: <see cref="LearningRate"/>; 0 keeps them untrained.</summary>
@@ -17,20 +19,18 @@ public sealed record OptimizerSettings
     /// <summary>Learning rate of the text encoder's adapters; null: <see cref="LearningRate"/>; 0 keeps them untrained.</summary>
     public double? TextEncoderLearningRate { get; init; }
 
-    /// <summary>Decay of the weights, apart from the gradient (Loshchilov and Hutter 2019). Default 0.01.</summary>
-    public double WeightDecay { get; init; } = 0.01;
-
-    /// <summary>Share of the old first moment kept in a step, 0..1. Default 0.9.</summary>
-    public double Beta1 { get; init; } = 0.9;
-
-    /// <summary>Share of the old second moment kept in a step, 0..1. Default 0.999.</summary>
-    public double Beta2 { get; init; } = 0.999;
-
-    /// <summary>Added to the root of the second moment. Default 1e-8.</summary>
-    public double Epsilon { get; init; } = 1e-8;
-
     /// <summary>Longest gradient; longer ones are scaled down to it before a step. 0 lets all pass. Default 1.</summary>
     public double MaxGradNorm { get; init; } = 1;
+
+    /// <summary>The optimizer; null where there is none of that name.</summary>
+    public Optimizer? Chosen => Optimizers.Named(Type);
+
+    /// <summary>What belongs to the chosen optimizer alone; its defaults where nothing was said.</summary>
+    public OptimizerOptions Options
+    {
+        get => options ?? (Chosen ?? Optimizers.AdamW).Defaults;
+        init => options = value;
+    }
 
     /// <summary>The rate of the U-Net's adapters.</summary>
     public double UnetRate => UnetLearningRate ?? LearningRate;
@@ -41,33 +41,37 @@ public sealed record OptimizerSettings
     /// <summary>The table's keys.</summary>
     public static OptimizerSettings Map(OptimizerSettings optimizer, TomlMap map)
     {
-        var betas = map.Numbers("betas", [optimizer.Beta1, optimizer.Beta2]) ?? [];
+        var type = map.Text("type", optimizer.Type);
+        // With a misspelt name the keys are those of what was probably meant, so that one mistake is told once.
+        var usual = (Optimizers.Named(type) ?? Optimizers.Named(Nearest.To(type, Names).FirstOrDefault("AdamW"))!).Defaults;
         return optimizer with
         {
-            Type = map.Text("type", optimizer.Type),
+            Type = type,
             LearningRate = map.Number("learning_rate", optimizer.LearningRate),
             UnetLearningRate = map.OptionalNumber("unet_learning_rate", optimizer.UnetLearningRate),
             TextEncoderLearningRate = map.OptionalNumber("text_encoder_learning_rate", optimizer.TextEncoderLearningRate),
-            WeightDecay = map.Number("weight_decay", optimizer.WeightDecay),
-            Beta1 = betas.Count == 2 ? betas[0] : double.NaN,
-            Beta2 = betas.Count == 2 ? betas[1] : double.NaN,
-            Epsilon = map.Number("eps", optimizer.Epsilon),
             MaxGradNorm = map.Number("max_grad_norm", optimizer.MaxGradNorm),
+            Options = map.Part(type == optimizer.Type ? optimizer.Options : usual, usual, static (options, keys) => options.Map(keys)),
         };
     }
 
     /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>
     public void Check(Problems problems)
     {
-        problems.Require(Type.Equals("AdamW", StringComparison.OrdinalIgnoreCase), "type", $"is \"{Type}\", which this version does not have.", "Use \"AdamW\".");
+        if (Chosen is { } chosen)
+        {
+            Options.Check(problems);
+            if (chosen.NeedsRate && LearningRate == 0 && (UnetLearningRate is null || TextEncoderLearningRate is null))
+                problems.Add("learning_rate", $"is 0, which {chosen.Name} cannot work with.", chosen.Rates is RateUse.Length ? "Use 1e-4." : "Use 1.");
+        }
+        else problems.Add("type", $"is \"{Type}\", which is no optimizer.", Nearest.Advice(Type, Names));
         Rate(problems, "learning_rate", LearningRate);
         Rate(problems, "unet_learning_rate", UnetLearningRate);
         Rate(problems, "text_encoder_learning_rate", TextEncoderLearningRate);
-        problems.Require(WeightDecay >= 0, "weight_decay", $"is {WeightDecay}.", "Use 0 or more; 0.01 is usual.");
-        problems.Require(Beta1 is >= 0 and < 1 && Beta2 is >= 0 and < 1, "betas", $"are {Beta1} and {Beta2}.", "Give two numbers of 0 to below 1: [0.9, 0.999].");
-        problems.Require(Epsilon >= 0, "eps", $"is {Epsilon}.", "Use a small number of 0 or more; 1e-8 is usual.");
         problems.Require(MaxGradNorm >= 0, "max_grad_norm", $"is {MaxGradNorm}.", "Use 0 or more; 1 is usual, 0 clips nothing.");
     }
+
+    private static IReadOnlyList<string> Names => [.. Optimizers.All.Select(optimizer => optimizer.Name)];
 
     private static void Rate(Problems problems, string name, double? rate) =>
         problems.Require(rate is null or >= 0, name, $"is {rate}.", "Use 0 or more; 1e-4 suits AdamW.");

@@ -18,6 +18,9 @@ public sealed class GeneratedDocsTests
     public void Run_file_md_is_the_settings_records() => Same("run-file.md", RunFileReference.Print());
 
     [Fact]
+    public void Optimizers_md_is_the_catalog() => Same("optimizers.md", RunFileReference.PrintOptimizers());
+
+    [Fact]
     public void Every_flag_of_the_switch_is_listed_once()
     {
         var flags = typeof(Compat).GetProperties().Where(property => property.PropertyType == typeof(bool)).Select(property => property.Name);

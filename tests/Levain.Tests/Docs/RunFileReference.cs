@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.RegularExpressions;
 using System.Xml.Linq;
 using Levain.Core;
+using Levain.Training;
 using Levain.Training.Settings;
 
 namespace Levain.Tests.Docs;
@@ -10,7 +11,6 @@ namespace Levain.Tests.Docs;
 /// <summary>Walks every table of a run file and prints keys, defaults and the documentation of the properties they fill.</summary>
 internal sealed partial class RunFileReference : TomlMap
 {
-    private static readonly Dictionary<string, string> OtherNames = new() { ["eps"] = "epsilon", ["betas"] = "beta1" };
     private readonly StringBuilder text = new();
     private readonly XDocument docs = XDocument.Load(Path.ChangeExtension(typeof(RunSettings).Assembly.Location, ".xml"));
     private Type table = typeof(RunSettings);
@@ -32,6 +32,47 @@ internal sealed partial class RunFileReference : TomlMap
             """);
         RunSettings.Map(new(), reference);
         return reference.text.ToString();
+    }
+
+    /// <summary>The page of all optimizers.</summary>
+    public static string PrintOptimizers()
+    {
+        var reference = new RunFileReference();
+        reference.text.Append("""
+            # Optimizers
+
+            `[optimizer] type` is one of these names; kohya's `--optimizer_type` takes them too, and its `--optimizer_args` the keys below them.
+            Bytes are what an optimizer remembers of each fp32 number beside the number and its gradient, here of a 1024×1024 matrix.
+            This page is printed from the catalog and the records of options.
+
+            | type | what it does | bytes | learning rates |
+            |---|---|---|---|
+
+            """);
+        foreach (var optimizer in Optimizers.All)
+            reference.text.Append(CultureInfo.InvariantCulture, $"| `{optimizer.Name}` | {optimizer.Summary} | {Bytes(optimizer):0.##} | {optimizer.Rates switch
+            {
+                RateUse.Length => "one for each group",
+                RateUse.Multiplier => "one for all groups, 1 as a rule",
+                _ => "the first group's for all, 1 as a rule",
+            }} |\n");
+        foreach (var optimizer in Optimizers.All)
+        {
+            reference.text.Append($"\n## `{optimizer.Name}`\n\n{optimizer.Summary}. [Source]({optimizer.Source}); kohya's `{optimizer.Class}`{(optimizer.AlsoKnownAs.Count > 0 ? $", also called `{string.Join("`, `", optimizer.AlsoKnownAs)}`" : "")}.");
+            reference.text.Append($"{(optimizer.Advice.Length > 0 ? " " + optimizer.Advice : "")}\n\n| key | default | |\n|---|---|---|\n");
+            reference.table = optimizer.Defaults.GetType();
+            optimizer.Defaults.Map(reference);
+        }
+        return reference.text.ToString();
+    }
+
+    private static double Bytes(Optimizer optimizer)
+    {
+        using var scope = TorchSharp.torch.NewDisposeScope();
+        const long side = 1024;
+        var values = TorchSharp.torch.zeros(side * side);
+        using var rule = optimizer.Defaults.Create(new(values, values, [new(1, [new(0, [side, side])])], 1));
+        return rule.MemoryBytes / (double)(side * side);
     }
 
     public override bool? OptionalFlag(string key, bool? now) => Row(key, now, now is { } flag ? flag ? "true" : "false" : null);
@@ -75,6 +116,17 @@ internal sealed partial class RunFileReference : TomlMap
         return now;
     }
 
+    public override T Part<T>(T now, T usual, Func<T, TomlMap, T> map)
+    {
+        var outer = table;
+        table = now.GetType();
+        map(now, this);
+        table = outer;
+        return now;
+    }
+
+    public override void Unneeded(string key) { }
+
     public override IReadOnlyList<T> Tables<T>(string key, IReadOnlyList<T> now, Func<T> fresh, Func<T, TomlMap, T> map)
     {
         Enter($"[[{Join(key)}]]", key, () => map(fresh(), this), typeof(T));
@@ -100,13 +152,13 @@ internal sealed partial class RunFileReference : TomlMap
 
     private string Join(string key) => path.Length == 0 ? key : $"{path}.{key}";
 
-    // compat = Compatibility and the like: keys are the snake case of their properties, with two exceptions of optimizers and one of runs.
+    // compat = Compatibility and the like: keys are the snake case of their properties, with one exception of runs.
     private string Summary(Type type, string key)
     {
-        var wanted = key == "compat" ? "compatibility" : OtherNames.GetValueOrDefault(key, key).Replace("_", "");
+        var wanted = key == "compat" ? "compatibility" : key.Replace("_", "");
         foreach (var owner in new[] { type, typeof(SubsetSettings), typeof(DatasetSettings) })
             if (owner.GetProperties().FirstOrDefault(property => property.Name.Equals(wanted, StringComparison.OrdinalIgnoreCase) || property.Name.Equals("Has" + wanted, StringComparison.OrdinalIgnoreCase)) is { } found)
-                return Plain(docs.Descendants("member").First(member => (string?)member.Attribute("name") == $"P:{owner.FullName}.{found.Name}").Element("summary")!);
+                return Plain(docs.Descendants("member").First(member => (string?)member.Attribute("name") == $"P:{found.DeclaringType!.FullName}.{found.Name}").Element("summary")!);
         throw new InvalidOperationException($"No property of {type.Name} is called like the key '{key}'.");
     }
 

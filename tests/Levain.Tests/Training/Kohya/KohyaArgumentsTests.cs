@@ -1,4 +1,5 @@
 using Levain.Core;
+using Levain.Training;
 using Levain.Training.Kohya;
 using Levain.Training.Settings;
 using Xunit;
@@ -57,7 +58,8 @@ public sealed class KohyaArgumentsTests(ITestOutputHelper output)
     {
         var (settings, problems) = Read("--network_args", "conv_dim=4", "conv_alpha=2", "--optimizer_args", "weight_decay=0.1", "betas=0.9,0.99", "--text_encoder_lr", "1e-3", "2e-3", "--seed", "3");
         Assert.Empty(problems.All);
-        Assert.Equal((4, 2.0, 0.1, 0.99, 1e-3, 3L), (settings.Network.ConvRank, settings.Network.ConvAlpha, settings.Optimizer.WeightDecay, settings.Optimizer.Beta2, settings.Optimizer.TextEncoderLearningRate, settings.Training.Seed));
+        var options = Assert.IsType<AdamWOptions>(settings.Optimizer.Options);
+        Assert.Equal((4, 2.0, 0.1, 0.99, 1e-3, 3L), (settings.Network.ConvRank, settings.Network.ConvAlpha, options.WeightDecay, options.Betas[1], settings.Optimizer.TextEncoderLearningRate, settings.Training.Seed));
         Assert.Equal([new("weight_decay", "0.1"), new("betas", "(0.9, 0.99)")], settings.Kohya!.OptimizerArgs);
     }
 

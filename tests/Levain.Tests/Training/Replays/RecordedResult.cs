@@ -15,6 +15,9 @@ internal static partial class RecordedResult
     // 1.3e-3 so, all others by less than 2e-5. One tensor in a hundred may be.
     private const double SingleTolerance = 1e-2, SingleShare = 0.01;
 
+    // opt_prodigy_plain, where it grows by four orders of magnitude, stays within it. Relative.
+    private const double FoundTolerance = 1e-4;
+
     // Times, session, hashes of the base file (and of bits that agree only within the tolerance), the trainer's own commit.
     private static readonly string[] Unequal =
         ["modelspec.date", "ss_training_started_at", "ss_training_finished_at", "ss_session_id", "ss_sd_model_hash", "ss_new_sd_model_hash",
@@ -79,8 +82,9 @@ internal static partial class RecordedResult
             foreach (var (tag, value) in scalars)
             {
                 var number = rows[i].GetProperty(tag).GetDouble();
-                // Losses within their tolerance, norms of small products within fp32's, rates exactly.
-                var tolerance = tag.StartsWith("lr/") ? 1e-9 * Math.Abs(number) + 1e-18 : 2e-5 + 1e-4 * Math.Abs(number);
+                // Losses within their tolerance, norms of small products within fp32's, rates exactly; a step length found by an optimizer sums up gradients,
+                // which agree to 1e-4, and amplifies what they differ by.
+                var tolerance = tag.StartsWith("lr/d*lr/") ? FoundTolerance * Math.Abs(number) : tag.StartsWith("lr/") ? 1e-9 * Math.Abs(number) + 1e-18 : 2e-5 + 1e-4 * Math.Abs(number);
                 Assert.True(Math.Abs(value - number) <= tolerance, $"{name}, row {i}: {tag} is {value:R}, expected {number:R}.");
             }
         }
