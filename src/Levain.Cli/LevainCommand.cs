@@ -24,6 +24,7 @@ internal static class LevainCommand
         InspectCommand.Create(),
         SampleCommand.Create(),
         DoctorCommand.Create(),
+        BenchCommand.Create(),
     };
 
     /// <summary>Parses and runs; returns the process's <see cref="ExitCode"/>.</summary>

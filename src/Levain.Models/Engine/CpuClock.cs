@@ -3,8 +3,8 @@ using System.Runtime.InteropServices;
 
 namespace Levain.Models;
 
-/// <summary>Time this thread has spent computing, so that a busy neighbour does not change what a start-up measurement decides; elsewhere than on Linux, time passed.</summary>
-internal static partial class CpuClock
+/// <summary>Time this thread has spent computing, so that a busy neighbour does not change what a measurement says; elsewhere than on Linux, time passed.</summary>
+public static partial class CpuClock
 {
     private const int ThreadCpuTime = 3;     // CLOCK_THREAD_CPUTIME_ID, time.h
 

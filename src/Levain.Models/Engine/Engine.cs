@@ -6,13 +6,16 @@ namespace Levain.Models;
 /// <summary>Starts libtorch once per process: allocator, libraries, threads, device, precision.</summary>
 public static class Engine
 {
-    private const double WorthBf16 = 1.3;       // below that, its coarser numbers are not worth the time
+    internal const double WorthBf16 = 1.3;       // below that, its coarser numbers are not worth the time
     private static readonly Lock starting = new();
-    private static readonly Lazy<bool> bf16IsFaster = new(() => Processor.HasBf16 && Bf16Speedup() >= WorthBf16);
+    private static readonly Lazy<double> bf16Ratio = new(() => Processor.HasBf16 ? Bf16Speedup() : 0);
     private static bool started;
 
     /// <summary>Whether bf16 arithmetic is at least 1.3 times as fast as fp32 on this CPU; measured once, about 0.2 s, and only where the processor has it.</summary>
-    public static bool Bf16IsFaster => bf16IsFaster.Value;
+    public static bool Bf16IsFaster => Bf16Ratio >= WorthBf16;
+
+    /// <summary>How many times as fast bf16 arithmetic is as fp32; 0 where the processor has none.</summary>
+    public static double Bf16Ratio => bf16Ratio.Value;
 
     /// <summary>Makes libtorch ready and chooses where and how to compute. Call it before the first tensor, at the application's edge.</summary>
     /// <exception cref="EngineException">libtorch cannot be loaded, or the device or precision asked for is not there.</exception>
