@@ -5,8 +5,8 @@ namespace Levain.Networks;
 /// <param name="UNet">On the U-Net; 1 is as trained, 0 nothing.</param>
 public sealed record NetworkStrength(double TextEncoder, double UNet)
 {
-    /// <summary>Further factors for the 25 U-Net blocks; null: 1.</summary>
-    public IReadOnlyList<double>? ByBlock { get; init; }
+    /// <summary>Further factors by layer; null: 1.</summary>
+    public BlockWeights? Blocks { get; init; }
 
     /// <summary>As trained.</summary>
     public static NetworkStrength Full { get; } = new(1, 1);
@@ -15,6 +15,5 @@ public sealed record NetworkStrength(double TextEncoder, double UNet)
     public static implicit operator NetworkStrength(double both) => new(both, both);
 
     /// <summary>The multiplier at a site.</summary>
-    public double At(AdapterSite site) => site.Part == NetworkPart.TextEncoder ? TextEncoder
-        : UNet * (site.Block >= 0 && ByBlock is { } factors ? factors[site.Block] : 1);
+    public double At(AdapterSite site) => (site.Part == NetworkPart.TextEncoder ? TextEncoder : UNet) * (Blocks?.At(site) ?? 1);
 }
