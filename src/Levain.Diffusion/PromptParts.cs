@@ -10,6 +10,28 @@ public static partial class PromptParts
     /// <summary>The parts in order; a part without a number weighs 1, an empty one counts too.</summary>
     public static IReadOnlyList<WeightedText> Of(string prompt) => [.. And().Split(prompt).Select(Part)];
 
+    /// <summary>The parts of several prompts, each different text once, in the order in which they are first met.</summary>
+    public static (IReadOnlyList<string> Texts, IReadOnlyList<IReadOnlyList<(int Text, double Weight)>> Parts) OfAll(IReadOnlyList<string> prompts)
+    {
+        var (texts, parts) = (new List<string>(), new List<IReadOnlyList<(int, double)>>());
+        foreach (var prompt in prompts)
+        {
+            var own = new List<(int, double)>();
+            foreach (var part in Of(prompt))
+            {
+                var place = texts.IndexOf(part.Text);
+                if (place < 0)
+                {
+                    place = texts.Count;
+                    texts.Add(part.Text);
+                }
+                own.Add((place, part.Weight));
+            }
+            parts.Add(own);
+        }
+        return (texts, parts);
+    }
+
     private static WeightedText Part(string text)
     {
         var match = WithWeight().Match(text);

@@ -31,6 +31,20 @@ public static partial class PromptSchedule
         return [.. ends.Select(end => new ScheduledText(end, Join(parts, timeline, end)))];
     }
 
+    /// <summary>Which entry of a schedule is in force at a call of the model.</summary>
+    /// <param name="endSteps">Last steps of the entries.</param>
+    /// <param name="call">The call, from 0. The webui compares it with steps counted from 1, so every entry but the first lasts one call longer than it says.</param>
+    public static int InForce(IEnumerable<int> endSteps, int call)
+    {
+        var index = 0;
+        foreach (var end in endSteps)
+        {
+            if (call <= end) return index;
+            index++;
+        }
+        return 0;                                               // the webui falls back to the first, not the last
+    }
+
     private static string Join(IEnumerable<Part> parts, Timeline timeline, int step) =>
         parts.Aggregate(new StringBuilder(), (text, part) => part.Write(text, timeline, step)).ToString();
 

@@ -4,11 +4,6 @@ using Levain.Networks;
 
 namespace Levain.Generation;
 
-/// <summary>A network file and how strongly it acts on one picture.</summary>
-/// <param name="Path">The file.</param>
-/// <param name="Strength">Strengths in the text encoder and the U-Net; 1 as trained.</param>
-public sealed record NetworkUse(string Path, NetworkStrength Strength);
-
 /// <summary>One picture to be drawn, complete: the same request gives the same picture. Commands, previews and programs all use it.</summary>
 public sealed record GenerationRequest
 {
@@ -19,6 +14,9 @@ public sealed record GenerationRequest
 
     /// <summary>What to keep away from.</summary>
     public string NegativePrompt { get; init; } = "";
+
+    /// <summary>Styles that are joined to both prompts, by name, one after another; see <see cref="PromptStyles"/>.</summary>
+    public IReadOnlyList<string> Styles { get; init; } = [];
 
     /// <summary>Seed of the noise, 0 to 4294967295.</summary>
     public long Seed { get; init; }
@@ -46,6 +44,9 @@ public sealed record GenerationRequest
 
     /// <summary>Networks that act on this picture, in this order.</summary>
     public IReadOnlyList<NetworkUse> Networks { get; init; } = [];
+
+    /// <summary>Block weights by name that go before those of files; null for none.</summary>
+    public BlockPresets? BlockPresets { get; init; }
 
     /// <summary>What the sampler is told beside its levels.</summary>
     public SamplerOptions SamplerOptions { get; init; } = new();

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Levain.Generation;
+using Levain.Models.Clip;
 using Xunit;
 using static TorchSharp.torch;
 
@@ -30,6 +31,62 @@ public sealed class PromptChunksTests(ITestOutputHelper output)
         output.WriteLine($"{run} prompts exact");
     }
 
+    /// <summary>SD 2's and SDXL's second tokenizer pads with 0 behind the first end; this program has no such model, its chunks are the same otherwise.</summary>
+    [Fact]
+    public void The_other_tokenizer_s_chunks_differ_in_padding_only()
+    {
+        foreach (var row in Golden.Json("prompts", "chunks_open_clip.json").GetProperty("cases").EnumerateArray())
+        {
+            var text = row.GetProperty("text").GetString()!;
+            if (row.TryGetProperty("default", out var usual)) Same(usual, PromptChunks.Of(text), text, zeroPadded: true);
+        }
+    }
+
+    [Fact]
+    public void Trained_words_stand_where_the_webui_puts_them()
+    {
+        using var scope = NewDisposeScope();
+        using var words = Words(4);
+        var run = 0;
+        foreach (var row in Golden.Json("prompts", "embeddings.json").GetProperty("cases").EnumerateArray())
+        {
+            var text = row.GetProperty("text").GetString()!;
+            var chunks = PromptChunks.Of(text, words: words);
+            Same(row.GetProperty("clip"), chunks, text);
+            Same(row.GetProperty("open_clip"), chunks, text, zeroPadded: true);
+            run++;
+        }
+        output.WriteLine($"{run} prompts exact");
+    }
+
+    [Fact]
+    public void Vectors_of_trained_words_replace_those_of_their_places()
+    {
+        using var scope = NewDisposeScope();
+        var golden = new GoldenTensors("prompts", "embedding_vectors.safetensors");
+        using var words = Words(4);
+        var table = Synth.Weight("token_embedding.weight", 49408, 4);
+        var texts = golden.Json("texts").EnumerateArray().Select(text => text.GetString()!).ToList();
+        foreach (var name in golden.Names)
+        {
+            var (text, place) = (int.Parse(name.Split('.')[0]), int.Parse(name.Split('.')[1]));
+            var chunk = PromptChunks.Of(texts[text], words: words).Chunks[place];
+            var found = chunk.Insert(table.index_select(0, tensor(chunk.Ids.Select(id => (long)id).ToArray())));
+            Assert.True((found - golden[name].view(found.shape)).abs().max().item<float>() <= 1e-6, name);        // tests/golden/prompts/README.md
+        }
+    }
+
+    private static EmbeddingShelf Words(int width)
+    {
+        var shelf = new EmbeddingShelf(width);
+        foreach (var word in Golden.Json("prompts", "embeddings.json").GetProperty("embeddings").EnumerateArray())
+        {
+            var name = word.GetProperty("name").GetString()!;
+            shelf.Add(TextualInversion.Of(name, Synth.Input($"prompts.ti.{name}", word.GetProperty("vectors").GetInt32(), width)));
+        }
+        return shelf;
+    }
+
     [Fact]
     public void Emphasis_changes_states_as_the_webui_does()
     {
@@ -50,15 +107,23 @@ public sealed class PromptChunksTests(ITestOutputHelper output)
         }
     }
 
-    private static void Same(JsonElement expected, PromptChunks chunks, string text)
+    private static void Same(JsonElement expected, PromptChunks chunks, string text, bool zeroPadded = false)
     {
         Assert.Equal(expected.GetProperty("count").GetInt32(), chunks.TokenCount);
         var wanted = expected.GetProperty("chunks").EnumerateArray().ToList();
         Assert.Equal(wanted.Count, chunks.Chunks.Count);
         foreach (var (chunk, found) in wanted.Zip(chunks.Chunks))
         {
-            Assert.Equal(chunk.GetProperty("ids").EnumerateArray().Select(id => id.GetInt32()), found.Ids);
+            Assert.Equal(chunk.GetProperty("ids").EnumerateArray().Select(id => id.GetInt32()), zeroPadded ? ZeroPadded(found.Ids) : found.Ids);
+            var recorded = chunk.TryGetProperty("vectors", out var vectors) ? vectors.EnumerateArray().Select(word => (word[0].GetInt32(), word[1].GetString()!, word[2].GetInt32())) : [];
+            Assert.Equal(recorded, found.Words.Select(word => (word.Offset, word.Word.Name, word.Word.Count)));
             Assert.Equal(chunk.GetProperty("weights").EnumerateArray().SelectMany(run => Enumerable.Repeat(run[1].GetDouble(), run[0].GetInt32())), found.Weights);
         }
+    }
+
+    private static int[] ZeroPadded(int[] ids)
+    {
+        var end = Array.IndexOf(ids, ClipTokenizer.End);
+        return [.. ids.Select((id, place) => place > end ? 0 : id)];
     }
 }

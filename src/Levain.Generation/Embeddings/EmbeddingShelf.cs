@@ -1,0 +1,107 @@
+using Levain.Core;
+using Levain.Models.Clip;
+
+namespace Levain.Generation;
+
+/// <summary>The words that can be used in prompts: files of folders, each opened when its name is first read, and those that networks bring along.</summary>
+public sealed class EmbeddingShelf : IDisposable
+{
+    private static readonly string[] Extensions = [".pt", ".bin", ".safetensors", ".png"];
+    private readonly Dictionary<int, List<Book>> byFirstId = [];
+    private readonly HashSet<string> misfits = [];
+    private readonly int width;
+
+    private sealed record Book(string Name, int[] Ids, Lazy<TextualInversion> Read);
+
+    /// <param name="width">Width of the text encoder's token vectors; embeddings of another width are words.</param>
+    /// <param name="folders">Folders that are looked through, with all folders in them. A later file replaces an earlier one of its name.</param>
+    /// <exception cref="SettingsException">A folder is not there.</exception>
+    public EmbeddingShelf(int width, params IEnumerable<string> folders)
+    {
+        this.width = width;
+        foreach (var folder in folders)
+        {
+            if (!Directory.Exists(folder)) throw new SettingsException([new(folder, "is no folder.", "Name the folder that holds embeddings.")]);
+            foreach (var path in Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal))
+            {
+                if (!Extensions.Contains(Path.GetExtension(path), StringComparer.OrdinalIgnoreCase) || new FileInfo(path).Length == 0) continue;
+                var name = Path.GetFileNameWithoutExtension(path);
+                if (!path.EndsWith(".png", StringComparison.OrdinalIgnoreCase)) Add(name, new(() => TextualInversion.Read(path)));
+                else if (!name.EndsWith(".preview", StringComparison.OrdinalIgnoreCase) && Picture(path) is { } picture) Add(picture);
+            }
+        }
+    }
+
+    /// <summary>Names in no particular order.</summary>
+    public IEnumerable<string> Names => byFirstId.Values.SelectMany(books => books).Select(book => book.Name);
+
+    /// <summary>Adds a word; it replaces one of its name. The shelf disposes it.</summary>
+    public void Add(TextualInversion word) => Add(word.Name, new(word));
+
+    /// <summary>Adds a network's word while the network acts; words of the folders go before it.</summary>
+    /// <returns>Whether it was added.</returns>
+    internal bool AddBundled(TextualInversion word)
+    {
+        if (Names.Contains(word.Name)) return false;
+        Add(word);
+        return true;
+    }
+
+    /// <summary>Takes a network's word away again, without disposing it.</summary>
+    internal void Remove(TextualInversion word)
+    {
+        foreach (var books in byFirstId.Values) books.RemoveAll(book => book.Read.IsValueCreated && ReferenceEquals(book.Read.Value, word));
+    }
+
+    /// <summary>The longest word whose name begins at a token, and how many tokens the name has; null where there is none.</summary>
+    /// <exception cref="CheckpointException">The word's file is damaged.</exception>
+    public (TextualInversion Word, int Length)? At(ReadOnlySpan<int> ids)
+    {
+        if (ids.IsEmpty || !byFirstId.TryGetValue(ids[0], out var books)) return null;
+        foreach (var book in books)
+        {
+            if (!ids.StartsWith(book.Ids)) continue;
+            if (book.Read.Value.Width == width) return (book.Read.Value, book.Ids.Length);
+            misfits.Add($"The embedding '{book.Name}' has vectors of width {book.Read.Value.Width}, and this model's have {width}: its name was read as words.");
+        }
+        return null;
+    }
+
+    /// <summary>What was found wrong with words since it was last asked.</summary>
+    internal IReadOnlyList<string> TakeNotes()
+    {
+        List<string> notes = [.. misfits];
+        misfits.Clear();
+        return notes;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var book in byFirstId.Values.SelectMany(books => books))
+            if (book.Read.IsValueCreated) book.Read.Value.Dispose();
+    }
+
+    private void Add(string name, Lazy<TextualInversion> read)
+    {
+        var ids = ClipTokenizer.Instance.Encode(name);
+        if (ids.Length == 0) return;
+        if (!byFirstId.TryGetValue(ids[0], out var books)) byFirstId[ids[0]] = books = [];
+        books.RemoveAll(book => book.Name == name);
+        books.Add(new(name, ids, read));
+        byFirstId[ids[0]] = [.. books.OrderByDescending(book => book.Ids.Length)];      // stable: of equal names the first stays first
+    }
+
+    // Folders hold previews too: a picture without an embedding is just a picture.
+    private static TextualInversion? Picture(string path)
+    {
+        try
+        {
+            return TextualInversion.Read(path);
+        }
+        catch (CheckpointException)
+        {
+            return null;
+        }
+    }
+}
