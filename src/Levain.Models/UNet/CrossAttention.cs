@@ -4,6 +4,14 @@ using static TorchSharp.torch.nn;
 
 namespace Levain.Models;
 
+/// <summary>Changes what an attention looks at, for keys and values apart (hypernetworks).</summary>
+public interface IContextPatch
+{
+    /// <summary>What keys and what values are made of, both shaped like <paramref name="context"/>; <paramref name="context"/> itself where nothing changes. The caller's scope owns new tensors.</summary>
+    /// <param name="context">Tokens looked at, [B, M, width].</param>
+    (Tensor Keys, Tensor Values) Change(Tensor context);
+}
+
 /// <summary>Multi-head attention of image tokens over themselves or over the text.</summary>
 public sealed class CrossAttention : Module<Tensor, Tensor, Tensor>
 {
@@ -23,6 +31,9 @@ public sealed class CrossAttention : Module<Tensor, Tensor, Tensor>
         RegisterComponents();
     }
 
+    /// <summary>Changes the tokens looked at; null leaves them as they are.</summary>
+    public IContextPatch? Context { get; set; }
+
     /// <param name="x">Image tokens, [B, N, C].</param>
     /// <param name="context">Tokens looked at, [B, M, context]; <paramref name="x"/> itself for self attention.</param>
     /// <returns>[B, N, C].</returns>
@@ -30,8 +41,9 @@ public sealed class CrossAttention : Module<Tensor, Tensor, Tensor>
     {
         using var scope = NewDisposeScope();
         var q = Split(to_q.call(x));
-        var k = Split(to_k.call(context));
-        var v = Split(to_v.call(context));
+        var (keys, values) = Context?.Change(context) ?? (context, context);
+        var k = Split(to_k.call(keys));
+        var v = Split(to_v.call(values));
         var mixed = Attention.Mix(q, k, v);                                  // [B, heads, N, C/heads]
         return to_out[0].call(mixed.transpose(1, 2).flatten(2)).MoveToOuterDisposeScope();
     }

@@ -65,6 +65,9 @@ public sealed class UNet : Module<Tensor, Tensor, Tensor, Tensor>
     /// <summary>Every linear layer and convolution, in the order in which kohya's trainer walks them.</summary>
     public IReadOnlyList<IAdaptableLayer> AdaptableLayers { get; }
 
+    /// <summary>Every attention, self and cross, in no particular order.</summary>
+    public IEnumerable<CrossAttention> Attentions => modules().OfType<CrossAttention>();
+
     /// <summary>What a training step keeps for its backward pass. Blocks that are not kept are computed twice, with the same bits.</summary>
     public MemoryPolicy Memory
     {
