@@ -22,9 +22,15 @@ public sealed record GenerationGrid(GenerationRequest Request, IReadOnlyList<Gri
             request => request with { Networks = [.. request.Networks, new(networkPath, strength)] })),
     ];
 
-    /// <summary>One row for each prompt and seed.</summary>
-    public static IReadOnlyList<GridLine> PromptsAndSeeds(IReadOnlyList<string> prompts, IReadOnlyList<long> seeds) =>
-        [.. prompts.SelectMany(prompt => seeds.Select(seed => new GridLine($"{prompt}\nseed {seed}", request => request with { Prompt = prompt, Seed = seed })))];
+    /// <summary>One row for each prompt and seed; a line that asks for several pictures gets several rows, their seeds counting on.</summary>
+    public static IReadOnlyList<GridLine> PromptsAndSeeds(IReadOnlyList<PromptLine> prompts, IReadOnlyList<long> seeds) =>
+    [
+        .. from line in prompts
+           from seed in seeds
+           from picture in Enumerable.Range(0, line.Count)
+           let own = (line.Options.TryGetValue("seed", out var given) && given is >= 0L and long fixedSeed ? fixedSeed : seed) + picture
+           select new GridLine($"{line.Options.GetValueOrDefault("prompt")}\nseed {own}", request => line.Apply(request).Request with { Seed = own }),
+    ];
 
     /// <summary>The request of one picture.</summary>
     public GenerationRequest At(int column, int row) => Columns[column].Change(Rows[row].Change(Request));

@@ -6,19 +6,30 @@ using static TorchSharp.torch;
 namespace Levain.Generation;
 
 /// <summary>Draws pictures: prompt → chunks → states → sampler walking denoise(x, σ) → latent → picture. One at a time, on one thread.</summary>
+/// <remarks>It keeps what it has read and encoded for pictures to come. Networks hung on the base by others act too, and then no encoded prompt is kept.</remarks>
 public sealed class GenerationPipeline : IDisposable
 {
     private readonly StableDiffusion model;
     private readonly ModelSigmas sigmas = new(NoiseSchedule.Sd1ForSampling());
     private readonly NetworkShelf shelf;
+    private readonly HypernetworkShelf hypernetworks;
+    private readonly PromptReader reader;
+    private readonly Lazy<EmbeddingShelf> words;
+    private readonly EncodedPrompts kept = new();
+    private readonly NetworkHashes hashes = new();
 
     /// <param name="model">The base; stays the caller's. Networks that already hang on it act too.</param>
     /// <param name="modelName">The base's name in infotexts; null leaves it out.</param>
-    public GenerationPipeline(StableDiffusion model, string? modelName = null)
+    /// <param name="folders">Where names in prompts are looked up; null: nowhere.</param>
+    /// <exception cref="SettingsException">A styles or presets file is not there.</exception>
+    public GenerationPipeline(StableDiffusion model, string? modelName = null, PromptFolders? folders = null)
     {
         this.model = model;
         ModelName = modelName;
         shelf = new(model);
+        hypernetworks = new(model);
+        reader = new(folders ?? new());
+        words = new(() => new EmbeddingShelf((int)model.TextEncoder.Spec.Width, folders?.Embeddings ?? []));
     }
 
     /// <summary>The base's name in infotexts.</summary>
@@ -35,8 +46,8 @@ public sealed class GenerationPipeline : IDisposable
     {
         using var scope = NewDisposeScope();
         using var frozen = no_grad();
-        var (latent, notes) = Walk(request, progress, cancel);
-        return new(request, Picture.Of(Decode(latent)), Infotext.Of(request, ModelName)) { Notes = notes };
+        var drawn = Walk(request, progress, cancel);
+        return new(request, Picture.Of(Decode(drawn.Latent)), drawn.Infotext) { Notes = drawn.Notes, Networks = drawn.Effects };
     }
 
     /// <summary>The final latent of a picture, scaled as the U-Net has it, [1, 4, H/8, W/8]; the caller's scope owns it.</summary>
@@ -55,22 +66,39 @@ public sealed class GenerationPipeline : IDisposable
         return model.Vae.Decode(latent / model.Vae.ScaleFactor).MoveToOuterDisposeScope();
     }
 
-    /// <summary>Takes the networks of the last request off the base, to the bit, and frees them.</summary>
-    public void Dispose() => shelf.Dispose();
+    /// <summary>Takes the networks of the last request off the base, and frees what was kept.</summary>
+    public void Dispose()
+    {
+        shelf.Dispose();
+        hypernetworks.Dispose();
+        if (words.IsValueCreated) words.Value.Dispose();
+        kept.Dispose();
+    }
 
-    private (Tensor Latent, IReadOnlyList<string> Notes) Walk(GenerationRequest request, IProgress<GenerationProgress>? progress, CancellationToken cancel)
+    private sealed record Drawn(Tensor Latent, string Infotext, IReadOnlyList<string> Notes, IReadOnlyList<NetworkEffect> Effects);
+
+    private Drawn Walk(GenerationRequest request, IProgress<GenerationProgress>? progress, CancellationToken cancel)
     {
         var problems = new Problems();
         request.Check(problems);
         problems.ThrowIfAny();
 
-        var notes = shelf.Use(request.Networks);
+        kept.Trim();
+        var prompt = reader.Read(request);
+        foreach (var use in prompt.Networks) problems.Require(File.Exists(use.Path), use.Path, "is not there.", "Check the path.");
+        problems.ThrowIfAny();
+        var (effects, remarks) = shelf.Use(prompt.Networks);
+        var notes = new List<string>([.. prompt.Notes, .. remarks, .. hypernetworks.Use(prompt.Hypernetworks), .. effects.Where(effect => !effect.Acts).Select(effect => effect.ToString())]);
         var choice = SamplerChoice.Parse(request.Sampler);
         var plan = SamplingPlan.For(choice.Sampler, request.Steps, sigmas, request.ScheduleOptions with { Schedule = choice.Schedule ?? request.ScheduleOptions.Schedule });
         var calls = request.Steps * (choice.Sampler.SecondOrder ? 2 : 1);      // prompt schedules count calls of the model
-        var conditioning = new Conditioning(model.TextEncoder, request.Emphasis, request.ClipSkip);
-        var guided = new GuidedModel(model.UNet, sigmas, model.Prediction == PredictionHint.V,
-            conditioning.Positive(request.Prompt, calls), conditioning.Negative(request.NegativePrompt, calls), request.CfgScale);
+        var conditioning = new Conditioning(model.TextEncoder, request.Emphasis, request.ClipSkip, words.Value, kept, shelf.OthersAct ? null : shelf.Key);
+        List<TextualInversion> bundled = [.. shelf.Words.Where(words.Value.AddBundled)];
+        var positive = conditioning.Positive(prompt.Text, calls);
+        var negative = conditioning.Negative(prompt.Negative, calls);
+        foreach (var word in bundled) words.Value.Remove(word);
+        notes.AddRange(words.Value.TakeNotes());
+        var guided = new GuidedModel(model.UNet, sigmas, model.Prediction == PredictionHint.V, positive, negative, request.CfgScale);
 
         var cells = request.Size.ToLatent();
         using var noise = new SeedNoise(request.Noise, request.Seed, model.UNet.Spec.LatentChannels, cells.Height, cells.Width);
@@ -78,10 +106,12 @@ public sealed class GenerationPipeline : IDisposable
         var walk = new SamplerWalk(guided.Denoise, guided.PredictNoise, (_, _) => Next(), plan.Sigmas, plan.Timesteps, sigmas.Schedule, request.SamplerOptions, step =>
         {
             progress?.Report(new(step.Step + 1, plan.Steps));
+            shelf.EnterStep(step.Step);
             cancel.ThrowIfCancellationRequested();
         });
         cancel.ThrowIfCancellationRequested();
-        return (choice.Sampler.Walk(walk, start), notes);
+        var shown = request with { Prompt = prompt.Shown, NegativePrompt = prompt.Negative };
+        return new(choice.Sampler.Walk(walk, start), Infotext.Of(shown, ModelName, hashes.Of(prompt.Networks, conditioning.Used)), notes, effects);
 
         Tensor Next() => noise.Next().unsqueeze(0).to(model.Compute.Device);
     }

@@ -9,6 +9,9 @@ public sealed record GenerationResult(GenerationRequest Request, Picture Picture
     /// <summary>What the user should know about this picture: a network that fits only partly, a tag that was left out.</summary>
     public IReadOnlyList<string> Notes { get; init; } = [];
 
+    /// <summary>What each network did, in the order in which they act.</summary>
+    public IReadOnlyList<NetworkEffect> Networks { get; init; } = [];
+
     /// <summary>Writes the picture with its infotext as a PNG, whole or not at all.</summary>
     public void Save(string path) => PngFile.Write(path, Picture, Infotext);
 }

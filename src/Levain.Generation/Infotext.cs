@@ -13,10 +13,11 @@ public static class Infotext
 
     /// <summary>Prompt, negative prompt, and one line of settings.</summary>
     /// <param name="modelName">The base's name; null leaves it out.</param>
-    public static string Of(GenerationRequest request, string? modelName = null)
+    /// <param name="hashes">Hashes of what the prompt names: <c>Lora hashes</c>, <c>TI hashes</c>.</param>
+    public static string Of(GenerationRequest request, string? modelName = null, params IEnumerable<(string Key, string Value)> hashes)
     {
         var negative = request.NegativePrompt.Length > 0 ? $"\nNegative prompt: {request.NegativePrompt}" : "";
-        var fields = Fields(request, modelName).Where(field => field.Value is not null).Select(field => $"{field.Key}: {Quote(field.Value!)}");
+        var fields = Fields(request, modelName, hashes).Where(field => field.Value is not null).Select(field => $"{field.Key}: {Quote(field.Value!)}");
         return $"{request.Prompt}{negative}\n{string.Join(", ", fields)}".Trim();
     }
 
@@ -24,7 +25,7 @@ public static class Infotext
     public static string Quote(string value) =>
         value.AsSpan().IndexOfAny(",:\n") < 0 ? value : JsonSerializer.Serialize(value, Quoting);
 
-    private static IEnumerable<(string Key, string? Value)> Fields(GenerationRequest request, string? modelName)
+    private static IEnumerable<(string Key, string? Value)> Fields(GenerationRequest request, string? modelName, IEnumerable<(string Key, string Value)> hashes)
     {
         var choice = SamplerChoice.Parse(request.Sampler);
         var schedule = choice.Schedule ?? request.ScheduleOptions.Schedule ?? choice.Sampler.Schedule;
@@ -37,6 +38,7 @@ public static class Infotext
         yield return ("Model", modelName);
         yield return ("Clip skip", request.ClipSkip > 1 ? Number(request.ClipSkip) : null);
         yield return ("RNG", request.Noise == NoiseKind.Cpu ? "CPU" : "NV");
+        foreach (var (key, value) in hashes) yield return (key, value);
         yield return ("Eta", request.SamplerOptions.Eta is { } eta ? Number(eta) : null);
         yield return ("Emphasis", Weighted(request) ? request.Emphasis switch { Emphasis.NoNorm => "No norm", Emphasis.Original => null, var other => other.ToString() } : null);
         yield return ("Networks", request.Networks.Count == 0 ? null : string.Join(", ", request.Networks.Select(Describe)));

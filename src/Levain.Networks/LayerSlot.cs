@@ -10,7 +10,7 @@ internal sealed class LayerSlot(IAdaptableLayer layer) : ILayerPatch
     private (Tensor Weight, Tensor? Bias)? patched;      // the weight with everything in it, until something changes
     private (Tensor Weight, Tensor? Bias)? original;     // the bits to go back to, while something is merged
 
-    private sealed record Hanging(Network Network, Adapter Adapter, double Strength, bool Merged);
+    private sealed record Hanging(Network Network, Adapter Adapter, double Strength, bool Merged, bool Once);
 
     /// <summary>The layer's slot, made where it is empty.</summary>
     public static LayerSlot Of(IAdaptableLayer layer) => layer.Patch switch
@@ -21,13 +21,20 @@ internal sealed class LayerSlot(IAdaptableLayer layer) : ILayerPatch
     };
 
     /// <summary>Adds an adapter, or gives it another strength.</summary>
-    public void Hang(Network network, Adapter adapter, double strength, bool merge)
+    /// <param name="merge">Whether its delta goes into the layer's own weight.</param>
+    /// <param name="once">Whether passes without gradients use a weight patched once, however cheap the adapter's own product is.</param>
+    public void Hang(Network network, Adapter adapter, double strength, bool merge, bool once)
     {
         var place = hanging.FindIndex(one => one.Network == network);
-        if (place < 0) hanging.Add(new(network, adapter, strength, merge));
-        else hanging[place] = new(network, adapter, strength, merge);
+        var given = new Hanging(network, adapter, strength, merge, once);
+        if (place >= 0 && hanging[place] == given) return;
+        if (place < 0) hanging.Add(given);
+        else hanging[place] = given;
         Settle();
     }
+
+    /// <summary>Whether a network other than these hangs here.</summary>
+    public bool HoldsOther(IReadOnlyCollection<Network> known) => hanging.Any(one => !known.Contains(one.Network));
 
     /// <summary>Takes a network's adapter away; the last one leaves the layer as it was, bit for bit.</summary>
     public void Remove(Network network)
@@ -48,8 +55,8 @@ internal sealed class LayerSlot(IAdaptableLayer layer) : ILayerPatch
     /// <inheritdoc/>
     public Tensor Forward(IAdaptableLayer layer, Tensor x)
     {
-        var live = hanging.Where(one => !one.Merged);
-        if (!is_grad_enabled() && live.All(one => !one.Network.Training) && live.Any(one => one.Adapter.PrefersWeight))
+        var live = hanging.Where(one => !one.Merged && one.Strength != 0);
+        if (!is_grad_enabled() && live.All(one => !one.Network.Training) && live.Any(one => one.Once || one.Adapter.PrefersWeight))
         {
             patched ??= Patched(live, layer.Weight, layer.Bias);
             return layer.Apply(x, patched.Value.Weight, patched.Value.Bias);

@@ -1,5 +1,6 @@
 using Levain.Core;
 using Levain.Formats;
+using Levain.Models;
 using static TorchSharp.torch;
 
 namespace Levain.Networks;
@@ -128,10 +129,16 @@ public sealed partial class Network : IDisposable
     }
 
     /// <summary>Hangs the network into the layers, beside others that are there; attached already, it changes its strength.</summary>
-    public void Attach(NetworkStrength? strength = null) => Hang(strength ?? NetworkStrength.Full, merge: false);
+    /// <param name="strength">How strongly; null: as trained.</param>
+    /// <param name="weightOnce">Whether passes without gradients use weights that are patched once: right for many passes at one strength. By default each adapter decides by what one pass costs.</param>
+    public void Attach(NetworkStrength? strength = null, bool weightOnce = false) => Hang(strength ?? NetworkStrength.Full, merge: false, weightOnce);
 
     /// <summary>Writes the deltas into the base's own weights, keeping the old bits until <see cref="Detach"/>. Computed in fp32, rounded once.</summary>
-    public void Merge(NetworkStrength? strength = null) => Hang(strength ?? NetworkStrength.Full, merge: true);
+    public void Merge(NetworkStrength? strength = null) => Hang(strength ?? NetworkStrength.Full, merge: true, once: false);
+
+    /// <summary>Whether networks other than <paramref name="known"/> hang on any of these layers.</summary>
+    public static bool OthersOn(IEnumerable<IAdaptableLayer> layers, IReadOnlyCollection<Network> known) =>
+        layers.Any(layer => layer.Patch is LayerSlot slot && slot.HoldsOther(known));
 
     /// <summary>Takes the network off, merged or not: the layers are as before, bit for bit.</summary>
     public void Detach()
@@ -224,9 +231,9 @@ public sealed partial class Network : IDisposable
         values.Dispose();
     }
 
-    private void Hang(NetworkStrength strength, bool merge)
+    private void Hang(NetworkStrength strength, bool merge, bool once)
     {
-        foreach (var adapter in Adapters) LayerSlot.Of(adapter.Site.Layer).Hang(this, adapter, strength.At(adapter.Site), merge);
+        foreach (var adapter in Adapters) LayerSlot.Of(adapter.Site.Layer).Hang(this, adapter, strength.At(adapter.Site), merge, once);
     }
 
     // Groups in kohya's order, each in one piece: text encoder, then U-Net, by block where blocks have rates, LoRA+'s share behind its group.

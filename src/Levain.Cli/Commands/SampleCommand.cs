@@ -32,22 +32,27 @@ internal static class SampleCommand
         var size = new Option<string>("--size") { Description = "Size in px.", DefaultValueFactory = _ => request.Size.ToString(), HelpName = "WxH" };
         var clipSkip = new Option<int>("--clip-skip") { Description = "Block of the text encoder, from the last.", DefaultValueFactory = _ => request.ClipSkip };
         var noise = new Option<NoiseKind>("--noise") { Description = "Where a seed's noise comes from: cpu, or gpu for the webui's default.", DefaultValueFactory = _ => request.Noise };
+        var names = new PromptNameOptions();
+        var lines = new Option<string?>("--prompts-file") { Description = "A file of prompts, one a line; a line may hold options: --prompt ... --steps 20.", HelpName = "FILE" };
+        var style = new Option<string[]>("--style") { Description = "A style of the --styles file that is joined to every prompt.", HelpName = "NAME" };
         var output = new Option<string>("--output", "-o") { Description = "The PNG; with several pictures the grid, the pictures beside it as NAME-01.png and on.", DefaultValueFactory = _ => "sample.png", HelpName = "FILE" };
         var device = new Option<string>("--device") { Description = "auto, cpu, cuda or cuda:N.", DefaultValueFactory = _ => "auto", HelpName = "DEVICE" };
-        return new Command("sample", "Draw pictures with a checkpoint and LoRAs; several prompts, seeds or strengths give a grid.")
-            { origin, vae, lora, strengths, prompt, negative, seeds, sampler, steps, cfg, size, clipSkip, noise, output, device }
+        return names.AddTo(new Command("sample", "Draw pictures with a checkpoint and LoRAs; several prompts, seeds or strengths give a grid.")
+            { origin, vae, lora, strengths, prompt, negative, lines, style, seeds, sampler, steps, cfg, size, clipSkip, noise, output, device })
             .Runs((given, screen, stop) =>
             {
                 var problems = new Problems();
                 var networks = (given.GetValue(lora) ?? []).Select(NetworkArgument.Parse).ToList();
                 var columns = List<double>(given.GetValue(strengths), "--strengths", problems);
                 problems.Require(columns.Count == 0 || networks.Count > 0, "--strengths", "is given without --lora.", "Name the LoRA whose strengths are compared.");
-                problems.Require(given.GetValue(prompt) is { Length: > 0 }, "--prompt", "is not given.", "Say what to draw: --prompt \"1girl, solo\".");
+                var prompts = (given.GetValue(prompt) ?? []).Select(PromptLine.Of).Concat(PromptNameOptions.Lines(given.GetValue(lines), problems, screen)).ToList();
+                problems.Require(prompts.Count > 0, "--prompt", "is not given.", "Say what to draw: --prompt \"1girl, solo\".");
                 problems.Require(given.GetValue(output)!.EndsWith(".png", StringComparison.OrdinalIgnoreCase), "--output", $"is {given.GetValue(output)}.", "Pictures are written as PNG: end it with .png.");
                 var compared = columns.Count > 0 && networks.Count > 0 ? networks[^1] : null;
                 var shared = request with
                 {
                     NegativePrompt = given.GetValue(negative)!,
+                    Styles = given.GetValue(style) ?? [],
                     Sampler = given.GetValue(sampler)!,
                     Steps = given.GetValue(steps),
                     CfgScale = given.GetValue(cfg),
@@ -58,13 +63,13 @@ internal static class SampleCommand
                 };
                 var grid = new GenerationGrid(shared,
                     compared is null ? [new("", same => same)] : GenerationGrid.Strengths(compared.Path, columns),
-                    GenerationGrid.PromptsAndSeeds(given.GetValue(prompt) ?? [], List<long>(given.GetValue(seeds), "--seed", problems)));
+                    GenerationGrid.PromptsAndSeeds(prompts, List<long>(given.GetValue(seeds), "--seed", problems)));
                 (compared is null ? shared : shared with { Networks = networks }).Check(problems);
                 problems.ThrowIfAny();
 
                 var compute = Engine.Start(new() { Device = given.GetValue(device)! });
                 using var model = StableDiffusion.Open(given.GetValue(origin)!, compute, given.GetValue(vae));
-                using var pipeline = new GenerationPipeline(model, Path.GetFileNameWithoutExtension(given.GetValue(origin)));
+                using var pipeline = new GenerationPipeline(model, Path.GetFileNameWithoutExtension(given.GetValue(origin)), names.Folders(given));
                 var files = Draw(pipeline, grid, given.GetValue(output)!, screen, stop);
                 foreach (var file in files) screen.Result(Markup.Escape(file));
                 screen.JsonResult(new { ok = true, files });
@@ -99,6 +104,7 @@ internal static class SampleCommand
     private static void Tell(GenerationResult result, Screen screen)
     {
         foreach (var note in result.Notes) screen.Note($"[yellow]{Markup.Escape(note)}[/]");
+        foreach (var effect in result.Networks.Where(effect => effect.Acts)) screen.Note(Markup.Escape(effect.ToString()));
     }
 
     private static PixelSize Size(string text, Problems problems)
