@@ -22,6 +22,9 @@ public sealed record GenerationGrid(GenerationRequest Request, IReadOnlyList<Gri
             request => request with { Networks = [.. request.Networks, new(networkPath, strength)] })),
     ];
 
+    /// <summary>One row for each prompt and seed.</summary>
+    public static IReadOnlyList<GridLine> PromptsAndSeeds(IReadOnlyList<string> prompts, IReadOnlyList<long> seeds) => PromptsAndSeeds([.. prompts.Select(PromptLine.Of)], seeds);
+
     /// <summary>One row for each prompt and seed; a line that asks for several pictures gets several rows, their seeds counting on.</summary>
     public static IReadOnlyList<GridLine> PromptsAndSeeds(IReadOnlyList<PromptLine> prompts, IReadOnlyList<long> seeds) =>
     [

@@ -36,7 +36,7 @@ public sealed class PictureGridTests
     [Fact]
     public void A_grid_asks_for_each_combination_with_networks_by_column()
     {
-        var grid = new GenerationGrid(new(), GenerationGrid.Strengths("mochi.safetensors", [0.5, 1]), GenerationGrid.PromptsAndSeeds([PromptLine.Of("a"), PromptLine.Of("b")], [1, 2]));
+        var grid = new GenerationGrid(new(), GenerationGrid.Strengths("mochi.safetensors", [0.5, 1]), GenerationGrid.PromptsAndSeeds((string[])["a", "b"], [1, 2]));
         Assert.Equal(12, grid.Count);
         Assert.Equal(["without", "strength 0.5", "strength 1.0"], grid.Columns.Select(column => column.Legend));
         Assert.Empty(grid.At(0, 0).Networks);
