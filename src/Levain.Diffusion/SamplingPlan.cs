@@ -18,6 +18,9 @@ public sealed record ScheduleOptions
     /// <summary>Leaves the last but one level out whatever the sampler.</summary>
     public bool DiscardPenultimate { get; init; }
 
+    /// <summary>Takes 0.1 and 10 for the quietest and loudest level, as the webui's first Karras schedule did.</summary>
+    public bool OldKarrasRange { get; init; }
+
     /// <summary>Starts at √(1 + σ²) as Stability's code does, instead of σ.</summary>
     public bool SgmNoise { get; init; }
 
@@ -35,26 +38,88 @@ public sealed record ScheduleOptions
 /// <param name="Sampler">Who walks.</param>
 /// <param name="Sigmas">Levels, loudest first; empty for a sampler that walks timesteps.</param>
 /// <param name="Timesteps">Timesteps, rising; empty for a sampler that walks levels.</param>
-/// <param name="Model">The model's levels.</param>
-/// <param name="StartScale">What noise of deviation 1 is multiplied by at the start.</param>
-public sealed record SamplingPlan(Sampler Sampler, IReadOnlyList<double> Sigmas, IReadOnlyList<int> Timesteps, ModelSigmas Model, double StartScale)
+/// <param name="Model">The model's levels, as far as the sampler knows them.</param>
+public sealed record SamplingPlan(Sampler Sampler, IReadOnlyList<double> Sigmas, IReadOnlyList<int> Timesteps, ModelSigmas Model)
 {
+    private const double OldKarrasMin = 0.1, OldKarrasMax = 10;
+
+    /// <summary>What noise of deviation 1 is multiplied by before it is added to the picture at the start.</summary>
+    public required double StartScale { get; init; }
+
+    /// <summary>What the picture is multiplied by at the start: 1, or √ᾱ where timesteps are walked.</summary>
+    public double SignalScale { get; init; } = 1;
+
+    /// <summary>Loudest and quietest level of the walk, for samplers that find their own levels between them.</summary>
+    public (double Loudest, double Quietest) Range { get; init; }
+
+    /// <summary>Quietest and loudest level of the whole schedule, even where the walk begins in its midst: what Brownian noise runs over.</summary>
+    public (double Quietest, double Loudest) Span { get; init; }
+
+    /// <summary>Calls of the model that samplers which find their own levels may make.</summary>
+    public int Budget { get; init; }
+
+    /// <summary>Whether the walk begins at a picture instead of pure noise.</summary>
+    public bool FromPicture { get; init; }
+
     /// <summary>Steps that will be reported.</summary>
     public int Steps => Math.Max(Sigmas.Count, Timesteps.Count) - 1;
 
     /// <summary>Plans a walk from pure noise.</summary>
+    /// <param name="sampler">Who walks.</param>
+    /// <param name="steps">Steps, from 1.</param>
+    /// <param name="model">The model's levels.</param>
+    /// <param name="options">How levels are chosen.</param>
     public static SamplingPlan For(Sampler sampler, int steps, ModelSigmas model, ScheduleOptions options)
     {
         var discards = sampler.DiscardsPenultimate && !sampler.WalksTimesteps || options.DiscardPenultimate;
         var count = steps + (discards ? 1 : 0);
-        if (sampler.WalksTimesteps) return new(sampler, [], TimestepsFor(count, model.Count), model, 1);
+        if (sampler.WalksTimesteps) return new(sampler, [], TimestepsFor(count, model.Count), model) { StartScale = 1, Budget = steps };
 
+        var levels = sampler.Levels?.Invoke(model) ?? model;
         var schedule = options.Schedule ?? sampler.Schedule!;
-        var request = new SigmaRequest(count, model, options.SigmaMin ?? model.Min, options.SigmaMax ?? model.Max,
+        var (min, max) = options.OldKarrasRange ? (OldKarrasMin, OldKarrasMax) : (levels.Min, levels.Max);
+        var request = new SigmaRequest(count, levels, options.SigmaMin ?? min, options.SigmaMax ?? max,
             options.Rho ?? schedule.DefaultRho, options.BetaA, options.BetaB, options.Sdxl);
         List<double> sigmas = [.. schedule.Sigmas(request).Select(sigma => (double)(float)sigma)];      // fp32, as the references hold them
         if (discards && sigmas.Count > 1) sigmas.RemoveAt(sigmas.Count - 2);
-        return new(sampler, sigmas, [], model, options.SgmNoise ? Math.Sqrt(1 + sigmas[0] * sigmas[0]) : sigmas[0]);
+        return new(sampler, sigmas, [], levels)
+        {
+            StartScale = options.SgmNoise ? Math.Sqrt(1 + sigmas[0] * sigmas[0]) : sigmas[0],
+            Range = (levels.Max, levels.Min),
+            Span = (sigmas.Where(sigma => sigma > 0).Min(), sigmas.Max()),
+            Budget = steps,
+        };
+    }
+
+    /// <summary>Plans a walk from a picture: the end of a longer walk.</summary>
+    /// <param name="sampler">Who walks.</param>
+    /// <param name="share">Steps of the longer walk and how many of them are made.</param>
+    /// <param name="model">The model's levels.</param>
+    /// <param name="options">How levels are chosen.</param>
+    public static SamplingPlan ForPicture(Sampler sampler, Img2ImgSteps share, ModelSigmas model, ScheduleOptions options)
+    {
+        var whole = For(sampler, share.Steps, model, options);
+        if (sampler.WalksTimesteps)
+        {
+            // The noise is that of the first timestep left out, the walk begins one below it: the webui's way.
+            double alpha = model.Schedule.AlphasCumprod[whole.Timesteps[Math.Min(share.Encoded, whole.Timesteps.Count - 1)]];
+            return whole with
+            {
+                Timesteps = [.. whole.Timesteps.Take(share.Encoded)],
+                SignalScale = Math.Sqrt(alpha),
+                StartScale = Math.Sqrt(1 - alpha),
+                FromPicture = true,
+            };
+        }
+        List<double> sigmas = [.. whole.Sigmas.Skip(Math.Max(share.Steps - share.Encoded - 1, 0))];
+        return whole with
+        {
+            Sigmas = sigmas,
+            StartScale = sigmas[0],
+            Range = sigmas.Count > 1 ? (sigmas[0], sigmas[^2]) : (sigmas[0], sigmas[0]),
+            Budget = sigmas.Count - 1,
+            FromPicture = true,
+        };
     }
 
     /// <summary>Every ⌊1000 ÷ n⌋-th timestep from 1 on; there may be one or a few more than asked for.</summary>

@@ -94,25 +94,26 @@ public sealed class GenerationPipeline : IDisposable
         var calls = request.Steps * (choice.Sampler.SecondOrder ? 2 : 1);      // prompt schedules count calls of the model
         var conditioning = new Conditioning(model.TextEncoder, request.Emphasis, request.ClipSkip, words.Value, kept, shelf.OthersAct ? null : shelf.Key);
         List<TextualInversion> bundled = [.. shelf.Words.Where(words.Value.AddBundled)];
-        var positive = conditioning.Positive(prompt.Text, calls);
-        var negative = conditioning.Negative(prompt.Negative, calls);
+        var guidance = new Guidance([conditioning.Positive(prompt.Text, calls)], conditioning.Negative(prompt.Negative, calls), request.CfgScale, request.Guidance, calls)
+        {
+            Empty = request.Guidance.Padding == ConditioningPadding.Empty ? conditioning.Negative("", calls).At(0) : null,
+        };
         foreach (var word in bundled) words.Value.Remove(word);
         notes.AddRange(words.Value.TakeNotes());
-        var guided = new GuidedModel(model.UNet, sigmas, model.Prediction == PredictionHint.V, positive, negative, request.CfgScale);
+        var guided = new GuidedModel(model.UNet.forward, sigmas, model.Prediction == PredictionHint.V, guidance);
 
         var cells = request.Size.ToLatent();
-        using var noise = new SeedNoise(request.Noise, request.Seed, model.UNet.Spec.LatentChannels, cells.Height, cells.Width);
-        var start = Next() * plan.StartScale;
-        var walk = new SamplerWalk(guided.Denoise, guided.PredictNoise, (_, _) => Next(), plan.Sigmas, plan.Timesteps, sigmas.Schedule, request.SamplerOptions, step =>
+        using var noise = new PictureNoise(request.Noise, [(request.Seed, request.SeedOptions.ForNoise())], plan, [model.UNet.Spec.LatentChannels, cells.Height, cells.Width], model.Compute.Device);
+        var start = noise.First() * plan.StartScale;
+        var walk = new SamplerWalk(plan, guided.Denoise(choice.Sampler), guided.PredictNoise, noise.Next, request.SamplerOptions, step =>
         {
-            progress?.Report(new(step.Step + 1, plan.Steps));
+            progress?.Report(new(Math.Min(step.Step + 1, plan.Steps), plan.Steps));
             shelf.EnterStep(step.Step);
             cancel.ThrowIfCancellationRequested();
-        });
+        })
+        { PredictPair = guided.PredictPair };
         cancel.ThrowIfCancellationRequested();
         var shown = request with { Prompt = prompt.Shown, NegativePrompt = prompt.Negative };
         return new(choice.Sampler.Walk(walk, start), Infotext.Of(shown, ModelName, hashes.Of(prompt.Networks, conditioning.Used)), notes, effects);
-
-        Tensor Next() => noise.Next().unsqueeze(0).to(model.Compute.Device);
     }
 }

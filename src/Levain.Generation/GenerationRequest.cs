@@ -54,6 +54,12 @@ public sealed record GenerationRequest
     /// <summary>How levels are chosen; its schedule yields to one that <see cref="Sampler"/> names.</summary>
     public ScheduleOptions ScheduleOptions { get; init; } = new();
 
+    /// <summary>How the prompt guides the picture beside <see cref="CfgScale"/>.</summary>
+    public GuidanceOptions Guidance { get; init; } = new();
+
+    /// <summary>Another seed mixed in, noise drawn at another size, the seed delta of later noise.</summary>
+    public SeedOptions SeedOptions { get; init; } = new();
+
     /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>
     public void Check(Problems problems)
     {
@@ -63,6 +69,8 @@ public sealed record GenerationRequest
         problems.Require(ClipSkip >= 1, "clip_skip", $"is {ClipSkip}.", "Use 1, or 2 for many anime models.");
         problems.Require(Size.Width is >= LeastSide and <= MostSide && Size.Height is >= LeastSide and <= MostSide, "size", $"is {Size}.", $"Use {LeastSide} to {MostSide} px a side.");
         problems.Require(Size.ToLatent().ToPixels() == Size, "size", $"is {Size}, and sides are multiples of {LatentSize.CellPixels} px.", $"Use {Size.ToLatent().ToPixels()}.");
+        Guidance.Check(problems);
+        SeedOptions.Check(problems);
         foreach (var problem in SamplerProblems()) problems.Add(problem.Where, problem.What, problem.Fix);
         foreach (var network in Networks) problems.Require(File.Exists(network.Path), network.Path, "is not there.", "Check the path.");
     }

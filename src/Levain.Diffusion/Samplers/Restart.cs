@@ -23,7 +23,7 @@ public static partial class Samplers
         foreach (var (from, to) in WithRestarts(walk.Sigmas))
         {
             using var step = NewDisposeScope();
-            if (level < from) x = x + walk.Noise(level, from) * (walk.Options.NoiseScale * Math.Sqrt(from * from - level * level));
+            if (level < from) x = x + walk.Noise(level, from) * Math.Sqrt(from * from - level * level);
             x = HeunStep(walk, index++, x, from, to).MoveToOuterDisposeScope();
             level = to;
         }

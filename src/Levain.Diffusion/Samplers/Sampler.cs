@@ -21,38 +21,36 @@ public delegate Tensor DrawNoise(double from, double to);
 /// <param name="Denoised">The clean latent as it is guessed now.</param>
 public readonly record struct SamplerStep(int Step, Tensor X, Tensor Denoised);
 
-/// <summary>What samplers can be told beside the levels; defaults are the webui's.</summary>
-public sealed record SamplerOptions
-{
-    /// <summary>Share of fresh noise: null for the sampler's own (1 for ancestral ones, 0 for DDIM).</summary>
-    public double? Eta { get; init; }
+/// <summary>The guided guess of the noise and the one of the negative prompt alone.</summary>
+/// <param name="Guided">Towards the prompt, away from the negative one.</param>
+/// <param name="Negative">Of the negative prompt.</param>
+public readonly record struct NoisePair(Tensor Guided, Tensor Negative);
 
-    /// <summary>Noise added and removed again over the whole walk (Euler, Heun, DPM2).</summary>
-    public double Churn { get; init; }
-
-    /// <summary>Quietest level at which noise is churned.</summary>
-    public double ChurnMin { get; init; }
-
-    /// <summary>Loudest level at which noise is churned.</summary>
-    public double ChurnMax { get; init; } = double.PositiveInfinity;
-
-    /// <summary>Factor of all noise added on the way.</summary>
-    public double NoiseScale { get; init; } = 1;
-}
+/// <summary>As <see cref="PredictNoise"/>, with the negative prompt's guess beside it and the guidance scale multiplied by <paramref name="scaleFactor"/>.</summary>
+public delegate NoisePair PredictNoisePair(Tensor x, double t, double scaleFactor);
 
 /// <summary>Everything a sampler needs for one walk from noise to a picture.</summary>
+/// <param name="Plan">Levels or timesteps.</param>
 /// <param name="Denoise">The model, for samplers that walk noise levels.</param>
 /// <param name="PredictNoise">The model, for samplers that walk timesteps.</param>
 /// <param name="Noise">Where fresh noise comes from.</param>
-/// <param name="Sigmas">Levels, loudest first, usually with a 0 at the end; empty for a walk over timesteps.</param>
-/// <param name="Timesteps">Timesteps, rising; empty for a walk over levels.</param>
-/// <param name="Schedule">The model's schedule.</param>
 /// <param name="Options">What the user set.</param>
 /// <param name="OnStep">Called once a step; may throw to stop the walk.</param>
 public sealed record SamplerWalk(
-    Denoise Denoise, PredictNoise PredictNoise, DrawNoise Noise, IReadOnlyList<double> Sigmas, IReadOnlyList<int> Timesteps,
-    NoiseSchedule Schedule, SamplerOptions Options, Action<SamplerStep>? OnStep = null)
+    SamplingPlan Plan, Denoise Denoise, PredictNoise PredictNoise, DrawNoise Noise, SamplerOptions Options, Action<SamplerStep>? OnStep = null)
 {
+    /// <summary>The model for samplers that need the negative prompt's guess (CFG++).</summary>
+    public PredictNoisePair? PredictPair { get; init; }
+
+    /// <summary>Levels, loudest first, usually with a 0 at the end; empty for a walk over timesteps.</summary>
+    public IReadOnlyList<double> Sigmas => Plan.Sigmas;
+
+    /// <summary>Timesteps, rising; empty for a walk over levels.</summary>
+    public IReadOnlyList<int> Timesteps => Plan.Timesteps;
+
+    /// <summary>The model's schedule.</summary>
+    public NoiseSchedule Schedule => Plan.Model.Schedule;
+
     /// <summary>Tells whoever listens that a step is made.</summary>
     public void Report(int step, Tensor x, Tensor denoised) => OnStep?.Invoke(new(step, x, denoised));
 }
@@ -78,6 +76,15 @@ public sealed record Sampler(string Name, string Summary, Uri Source, Func<Sampl
 
     /// <summary>Whether later noise follows the seed delta (the webui's ENSD).</summary>
     public bool UsesSeedDelta { get; init; }
+
+    /// <summary>Whether its noise is one Brownian motion a picture (<see cref="BrownianTree"/>) instead of fresh tensors.</summary>
+    public bool Brownian { get; init; }
+
+    /// <summary>How predicted noise becomes a clean latent; null for x − σε.</summary>
+    public Func<PredictNoise, ModelSigmas, Denoise>? Denoiser { get; init; }
+
+    /// <summary>Levels the sampler knows, from the model's; null for all of them.</summary>
+    public Func<ModelSigmas, ModelSigmas>? Levels { get; init; }
 
     /// <summary>Whether it walks the model's timesteps (DDIM's family) instead of noise levels.</summary>
     public bool WalksTimesteps => Schedule is null;

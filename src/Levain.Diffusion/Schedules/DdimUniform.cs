@@ -7,7 +7,7 @@ public static partial class SigmaSchedules
     {
         var stride = Math.Max(want.Model.Count / want.Steps, 1);
         var levels = new List<double>();
-        for (var t = 1; t < want.Model.Count; t += stride) levels.Add(want.Model.Schedule.Sigmas[t]);
+        for (var t = 1; t < want.Model.Count; t += stride) levels.Add(want.Model.Levels[t]);
         levels.Reverse();
         return ToZero(levels);
     });

@@ -1,3 +1,5 @@
+using static TorchSharp.torch;
+
 namespace Levain.Diffusion;
 
 public static partial class SigmaSchedules
@@ -9,5 +11,5 @@ public static partial class SigmaSchedules
 
     /// <summary>The levels of <see cref="Karras"/> without the 0.</summary>
     internal static IEnumerable<double> Karrased(int steps, double min, double max, double rho) =>
-        Even(Math.Pow(max, 1 / rho), Math.Pow(min, 1 / rho), steps).Select(root => Math.Pow(root, rho));
+        Levels(() => (linspace(0, 1, steps) * (Math.Pow(min, 1 / rho) - Math.Pow(max, 1 / rho)) + Math.Pow(max, 1 / rho)).pow(rho));
 }

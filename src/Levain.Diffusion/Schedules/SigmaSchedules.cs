@@ -1,4 +1,5 @@
 using Levain.Core;
+using static TorchSharp.torch;
 
 namespace Levain.Diffusion;
 
@@ -33,4 +34,11 @@ public static partial class SigmaSchedules
 
     /// <summary>The levels and a 0.</summary>
     internal static IEnumerable<double> ToZero(IEnumerable<double> sigmas) => sigmas.Append(0);
+
+    /// <summary>Levels computed in fp32 by libtorch's own operations, as the references do: a Brownian motion shows their last bits.</summary>
+    internal static IEnumerable<double> Levels(Func<Tensor> compute)
+    {
+        using var scope = NewDisposeScope();
+        return compute().data<float>().ToArray().Select(level => (double)level);
+    }
 }
