@@ -26,13 +26,19 @@ internal sealed class NamedFiles(IReadOnlyList<string> folders, IReadOnlyList<st
             ? $"{tag} names '{name}', which is the alias of several files." : $"{tag} names '{name}', which is not there.",
             folders.Count == 0 ? $"Name the folder that holds it with {option}."
             : names.Count == 0 ? $"There is no file in {string.Join(", ", folders)}."
-            : Nearest.To(name, names) is { Count: > 0 } ? Nearest.Advice(name, names)
+            : Near(name, names) is { Count: > 0 } near ? $"Did you mean {string.Join(" or ", near.Select(candidate => $"'{candidate}'"))}?"
             : $"{string.Join(", ", folders)} holds {string.Join(", ", names.Order(NaturalOrder.Instance).Take(Most))}{(names.Count > Most ? $" and {names.Count - Most} more" : "")}.")]);
     }
 
     private const int Most = 10;
 
     private string? Look(string name) => (shared.Contains(name.ToLowerInvariant()) ? byName! : byAlias!).GetValueOrDefault(name);
+
+    // Epochs and versions are told apart by what follows the name.
+    private static List<string> Near(string name, List<string> names) =>
+    [
+        .. Nearest.To(name, names).Concat(names.Where(known => name.Length > 0 && known.Contains(name, StringComparison.OrdinalIgnoreCase)).OrderBy(known => known.Length)).Distinct().Take(3),
+    ];
 
     private void Index()
     {

@@ -3,10 +3,10 @@ using Levain.Core;
 using Levain.Generation;
 using Spectre.Console;
 
-namespace Levain.Cli.Commands;
+namespace Levain.Cli;
 
 /// <summary>The words of commands that read prompts: folders and files in which names of prompts are looked up.</summary>
-internal sealed class PromptNameOptions
+internal sealed class PromptNameArguments
 {
     private readonly Option<string[]> networks = new("--lora-dir") { Description = "A folder of LoRAs for <lora:NAME:0.8> in prompts. May be given several times.", HelpName = "FOLDER" };
     private readonly Option<string[]> hypernetworks = new("--hypernet-dir") { Description = "A folder of hypernetworks for <hypernet:NAME:1> in prompts.", HelpName = "FOLDER" };

@@ -1,0 +1,87 @@
+using System.CommandLine;
+using System.Globalization;
+using Levain.Core;
+using Levain.Diffusion;
+using Levain.Generation;
+using Levain.Models;
+
+namespace Levain.Cli;
+
+/// <summary>The words of commands that draw: the base, where names of prompts are looked up, and how a picture is drawn.</summary>
+internal sealed class PictureArguments
+{
+    private static readonly GenerationRequest Usual = new();
+
+    private readonly PromptNameArguments names = new();
+    private readonly Option<string> origin = new("--base") { Description = "The checkpoint: a file or a diffusers folder.", HelpName = "FILE", Required = true };
+    private readonly Option<string?> vae = new("--vae") { Description = "A VAE in place of the checkpoint's own.", HelpName = "FILE" };
+    private readonly Option<string> negative = new("--negative", "-n") { Description = "What to keep away from.", DefaultValueFactory = _ => "", HelpName = "TEXT" };
+    private readonly Option<string[]> style = new("--style") { Description = "A style of the --styles file that is joined to every prompt.", HelpName = "NAME" };
+    private readonly Option<string> seeds = new("--seed") { Description = "Seed, or several: 1,2,3.", DefaultValueFactory = _ => "1", HelpName = "LIST" };
+    private readonly Option<string> sampler = new("--sampler")
+    {
+        Description = $"One of {string.Join(", ", Samplers.All.Select(known => known.Name))}; a schedule may follow: 'DPM++ 2M Karras'.",
+        DefaultValueFactory = _ => Usual.Sampler,
+        HelpName = "NAME",
+    };
+    private readonly Option<int> steps = new("--steps") { Description = "Steps.", DefaultValueFactory = _ => Usual.Steps };
+    private readonly Option<double> cfg = new("--cfg") { Description = "How strongly the prompt is followed.", DefaultValueFactory = _ => Usual.CfgScale };
+    private readonly Option<string> size = new("--size") { Description = "Size in px.", DefaultValueFactory = _ => Usual.Size.ToString(), HelpName = "WxH" };
+    private readonly Option<int> clipSkip = new("--clip-skip") { Description = "Block of the text encoder, from the last.", DefaultValueFactory = _ => Usual.ClipSkip };
+    private readonly Option<NoiseKind> noise = new("--noise") { Description = "Where a seed's noise comes from: cpu, or gpu for the webui's default.", DefaultValueFactory = _ => Usual.Noise };
+    private readonly Option<string> device = new("--device") { Description = "auto, cpu, cuda or cuda:N.", DefaultValueFactory = _ => "auto", HelpName = "DEVICE" };
+
+    /// <summary>Adds them to a command.</summary>
+    public Command AddTo(Command command)
+    {
+        foreach (var option in (Option[])[origin, vae, negative, style, seeds, sampler, steps, cfg, size, clipSkip, noise, device]) command.Options.Add(option);
+        return names.AddTo(command);
+    }
+
+    /// <summary>What all pictures share, with an empty prompt and the first seed.</summary>
+    public GenerationRequest Request(ParseResult given, Problems problems) => Usual with
+    {
+        NegativePrompt = given.GetValue(negative)!,
+        Styles = given.GetValue(style) ?? [],
+        Seed = Seeds(given, problems).FirstOrDefault(),
+        Sampler = given.GetValue(sampler)!,
+        Steps = given.GetValue(steps),
+        CfgScale = given.GetValue(cfg),
+        Size = Size(given.GetValue(size)!, problems),
+        ClipSkip = given.GetValue(clipSkip),
+        Noise = given.GetValue(noise),
+    };
+
+    /// <summary>The seeds, in order.</summary>
+    public IReadOnlyList<long> Seeds(ParseResult given, Problems problems) => List<long>(given.GetValue(seeds), "--seed", problems);
+
+    /// <summary>Opens the base; the caller disposes it.</summary>
+    public StableDiffusion OpenBase(ParseResult given) => StableDiffusion.Open(given.GetValue(origin)!, Engine.Start(new() { Device = given.GetValue(device)! }), given.GetValue(vae));
+
+    /// <summary>Who draws on a base; the caller disposes it.</summary>
+    public GenerationPipeline Pipeline(ParseResult given, StableDiffusion model) => new(model, Path.GetFileNameWithoutExtension(given.GetValue(origin)), names.Folders(given));
+
+    /// <summary>Numbers with commas between them.</summary>
+    public static List<T> List<T>(string? text, string name, Problems problems) where T : struct, ISpanParsable<T>
+    {
+        var numbers = new List<T>();
+        foreach (var part in (text ?? "").Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
+        {
+            if (T.TryParse(part, CultureInfo.InvariantCulture, out var number)) numbers.Add(number);
+            else problems.Add(name, $"holds '{part}'.", "Write numbers with commas between them: 1,2,3.");
+        }
+        return numbers;
+    }
+
+    /// <summary>Requires that pictures are written as PNG.</summary>
+    public static void CheckPng(string output, Problems problems) =>
+        problems.Require(output.EndsWith(".png", StringComparison.OrdinalIgnoreCase), "--output", $"is {output}.", "Pictures are written as PNG: end it with .png.");
+
+    private static PixelSize Size(string text, Problems problems)
+    {
+        var sides = text.ToLowerInvariant().Split('x');
+        if (sides.Length == 2 && int.TryParse(sides[0], CultureInfo.InvariantCulture, out var width) && int.TryParse(sides[1], CultureInfo.InvariantCulture, out var height)) return new(width, height);
+        problems.Add("--size", $"is {text}.", "Write width and height: 512x768.");
+        return Usual.Size;
+    }
+}
