@@ -20,6 +20,8 @@ public sealed record Compat
         ZeroBasedStepEpoch = true,
         NarrowImageNames = true,
         OverlappingValidation = true,
+        ValidationVaries = true,
+        ValidationPilesUp = true,
         MetadataTagsLost = true,
         MasksApart = true,
         SnrBeforeZeroTerminal = true,
@@ -49,6 +51,12 @@ public sealed record Compat
 
     /// <summary>K-21: the validation split is drawn with Python's shuffle and rounded up on both sides, so that one picture can be in both parts.</summary>
     public bool OverlappingValidation { get; init; }
+
+    /// <summary>K-21b: validation pictures are mirrored, cropped and coloured, and their captions shuffled and dropped, as in training, in epoch 0 for ever; masks and metadata files are not split but used whole on both sides.</summary>
+    public bool ValidationVaries { get; init; }
+
+    /// <summary>K-25b: validation losses by step made in the first epoch pile up in one average, which later ones only partly replace.</summary>
+    public bool ValidationPilesUp { get; init; }
 
     /// <summary>K-12: with wildcards, a metadata entry without a caption loses its tags, and one without tags gains a separator.</summary>
     public bool MetadataTagsLost { get; init; }

@@ -14,6 +14,9 @@ public sealed class PythonRandom
     /// <summary>Continues from a saved generator.</summary>
     public PythonRandom(MersenneTwister twister) => this.twister = twister;
 
+    /// <summary>Goes on from a saved generator; whoever holds this one goes on with it.</summary>
+    public void Restore(MersenneTwister saved) => twister = saved;
+
     /// <summary>The generator underneath, for snapshots.</summary>
     public MersenneTwister Twister => twister;
 

@@ -78,7 +78,9 @@ public sealed class Dataset
         foreach (var subset in read)
         {
             var pictures = subset.Pictures;
-            if (table.ValidationSplit > 0)
+            // K-21b: kohya splits folders of pictures only.
+            var whole = compat.ValidationVaries && (subset.Options.MetadataFile ?? subset.Options.ConditioningDataDir) is not null;
+            if (table.ValidationSplit > 0 && !whole)
                 pictures = subset.Options.IsReg
                     ? training ? pictures : []
                     : ValidationSplit.Take(pictures, picture => Path.GetFileName(picture.Path), table.ValidationSplit, table.ValidationSeed, training, compat, random);
@@ -95,7 +97,8 @@ public sealed class Dataset
                     ReadSize = compat.RawPixels ? picture.Header.Stored : picture.Header.Size,
                     Repeats = training ? subset.Options.NumRepeats : 1,
                 });
-            subsets.Add(new(subset.Options, subset.Name, pictures.Count, DatasetSubset.CountTags(pictures.Select(picture => picture.Tags ?? picture.Caption))));
+            var options = training || compat.ValidationVaries ? subset.Options : AsTheyAre(subset.Options);
+            subsets.Add(new(options, subset.Name, pictures.Count, DatasetSubset.CountTags(pictures.Select(picture => picture.Tags ?? picture.Caption))));
         }
 
         const long mostUses = 100_000_000;
@@ -108,6 +111,19 @@ public sealed class Dataset
             report.Warn($"{unused} of {reg.Count} regularization pictures are never used: there are more than training pictures times repeats ({wanted}).");
         return new(table, subsets, images, isValidation: !training);
     }
+
+    // What is judged by should not change from one time to the next.
+    private static SubsetOptions AsTheyAre(SubsetOptions options) => options with
+    {
+        FlipAug = false,
+        ColorAug = false,
+        RandomCrop = false,
+        ShuffleCaption = false,
+        CaptionDropoutRate = 0,
+        CaptionDropoutEveryNEpochs = 0,
+        CaptionTagDropoutRate = 0,
+        TokenWarmupStep = 0,
+    };
 
     private static void ReportBuckets(int index, DatasetPart part, DatasetReport report)
     {

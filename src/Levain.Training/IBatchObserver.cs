@@ -11,4 +11,10 @@ internal interface IBatchObserver
     /// <summary>The batch is done.</summary>
     /// <param name="gradientNorm">Length of the gradient before clipping; null where no update followed.</param>
     void Ends(IReadOnlyList<int> timesteps, double loss, double? gradientNorm);
+
+    /// <summary>A batch that is set aside is about to be judged at a timestep.</summary>
+    void Judges(RunRandom random, Batch batch, int timestep) { }
+
+    /// <summary>It is judged.</summary>
+    void Judged(double loss) { }
 }

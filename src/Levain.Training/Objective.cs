@@ -31,7 +31,8 @@ internal sealed class Objective
     /// <summary>Draws noise and timesteps in kohya's order. The caller's scope owns the tensors.</summary>
     /// <param name="latents">Scaled latents, [B, C, H, W].</param>
     /// <param name="random">The run's generators.</param>
-    public NoisedLatents Noise(Tensor latents, RunRandom random)
+    /// <param name="timestep">The timestep of all samples; null: drawn for each.</param>
+    public NoisedLatents Noise(Tensor latents, RunRandom random, int? timestep = null)
     {
         using var scope = NewDisposeScope();
         using var frozen = no_grad();
@@ -42,7 +43,7 @@ internal sealed class Objective
         if (noise.MultiresIterations is { } rounds and not 0)
             epsilon = TrainingNoise.WithPyramid(epsilon, rounds, noise.MultiresDiscount, random.Python.Random, generator);
 
-        var timesteps = Timesteps((int)latents.shape[0], generator);
+        var timesteps = timestep is { } all ? [.. Enumerable.Repeat(all, (int)latents.shape[0])] : Timesteps((int)latents.shape[0], generator);
         var alphas = tensor(timesteps.Select(t => schedule.AlphasCumprod[t]).ToArray()).to(device);
         var added = epsilon;
         if (noise.InputPerturbation is { } strength and not 0)
@@ -69,6 +70,17 @@ internal sealed class Objective
         var factors = noised.Timesteps.Zip(weights, (t, weight) => (float)(weight * Weight(snr[t]))).ToArray();
         // Places first, then samples: a masked place counts in the mean, as in kohya.
         return distance.mean([1, 2, 3]).mul_(tensor(factors).to(distance.device)).mean().MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Timesteps that a run is judged at: evenly within those that are trained, without the ends (200, 400, 600, 800).</summary>
+    public IReadOnlyList<int> JudgedAt
+    {
+        get
+        {
+            const int count = 4;
+            var (low, high) = (noise.MinTimestep ?? 0, noise.MaxTimestep ?? schedule.Steps);
+            return [.. Enumerable.Range(1, count).Select(i => (int)(low + i * ((double)(high - low) / (count + 1))))];
+        }
     }
 
     private int[] Timesteps(int count, Generator generator)

@@ -29,6 +29,7 @@ public sealed partial class Run : IDisposable
     private readonly IProgress<RunEvent>? events;
 
     private readonly CachedLatents? latents;
+    private readonly ValidationLoader? validation;
     private readonly List<Network> merged;
     private readonly Network network;
     private readonly BatchLoader loader;
@@ -68,6 +69,7 @@ public sealed partial class Run : IDisposable
         model.UNet.Draws = random.Torch;          // blocks that are computed twice drop the same twice
 
         loader = new(plan.Dataset, random.Python, random.EpochOrder, plan.Length.Steps, latents);
+        validation = plan.Dataset.Validation.Count > 0 ? new(plan.Dataset, plan.Length.Steps, latents) : null;
         updater = new(network, plan);
         captions = new(model.TextEncoder, settings.Model, changes: StatesChange());
         objective = new(settings.Noise, settings.Loss, settings.Model.VParameterization, compat);
@@ -100,14 +102,14 @@ public sealed partial class Run : IDisposable
     {
         var batches = plan.Length.BatchesPerEpoch;
         if (step == 0 && epoch == 1 && batchesDone == 0 && settings.Samples.AtFirst) Draw(null);
-        while (step < plan.Length.Steps || batchesDone > 0)
+        while (!judgedEnough && (step < plan.Length.Steps || batchesDone > 0))
         {
             // A run restored at its last step only has its epoch's end left to do.
             if (step < plan.Length.Steps)
                 foreach (var batch in loader.Epoch(epoch))
                 {
                     TrainOn(batch, batches);
-                    if (step >= plan.Length.Steps) break;
+                    if (step >= plan.Length.Steps || judgedEnough) break;
                     if (!updater.JustUpdated) continue;
                     if (requests?.TakeDraw() == true) Draw(null);
                     if (requests?.IsPaused == true) WaitForPause(requests, cancel);
@@ -115,6 +117,7 @@ public sealed partial class Run : IDisposable
                     if (requests?.TakeSnapshot() == true) SaveSnapshot();
                     else snapshots.SaveIfDue(step, SaveSnapshot);
                 }
+            if (judgedEnough && batchesDone < batches) break;
             EndEpoch();
         }
         return Finish();
@@ -138,7 +141,7 @@ public sealed partial class Run : IDisposable
         using var scope = NewDisposeScope();
         Observer?.Begins(random, batch);
         loader.Step = step;
-        var z = Latents(batch);
+        var z = Latents(batch, random);
         var context = captions.Of(batch.Captions);
         var noised = objective.Noise(z, random);
         var times = tensor(noised.Timesteps.Select(t => (float)t).ToArray()).to(z.device);
@@ -165,6 +168,7 @@ public sealed partial class Run : IDisposable
         events?.Report(new StepDone(step, plan.Length.Steps, epoch, plan.Length.Epochs, value, average.Value,
             StepScalars.Of(value, average.Value, norms, compat.LogsNextRates || updater.MakesRates ? updater.Rates : rates, compat.LogsNextRates, settings.Network.Train is TrainedPart.Unet))
         { Updated = updates });
+        if (updates) ValidateAfterStep();
     }
 
     private void AfterStep()
@@ -179,6 +183,7 @@ public sealed partial class Run : IDisposable
 
     private void EndEpoch()
     {
+        ValidateAfterEpoch();
         events?.Report(new EpochDone(epoch, [new("loss/epoch_average", average.Value)]));
         var save = plan.Saves.AfterEpoch(epoch);
         if (save is not null) files.Save(save, step, epoch);
@@ -203,7 +208,7 @@ public sealed partial class Run : IDisposable
         catch (OperationCanceledException) { }
     }
 
-    private Tensor Latents(Batch batch)
+    private Tensor Latents(Batch batch, RunRandom random)
     {
         using var scope = NewDisposeScope();
         using var frozen = no_grad();
@@ -239,6 +244,7 @@ public sealed partial class Run : IDisposable
             Epoch = epoch,
             Batch = batchesDone,
             Losses = average.State,
+            Judged = judged with { BySteps = judgedBySteps.State },
             Loader = loader.Save(),
             Identity = snapshots.Identity,
             Fingerprint = snapshots.Fingerprint,
@@ -259,6 +265,9 @@ public sealed partial class Run : IDisposable
         updater.Restore(snapshot.Slots, snapshot.NetworkGradients, at.Step);
         loader.Restore(at.Loader);
         average.Restore(at.Losses.Slots, at.Losses.Sum);
+        judged = at.Judged;
+        judgedBySteps.Restore(judged.BySteps.Slots, judged.BySteps.Sum);
+        judgedEnough = settings.Validation.Patience <= judged.Worse;
         random.Restore(snapshot.Random.Python, snapshot.Random.Torch);
         (step, epoch, batchesDone) = (at.Step, at.Epoch, at.Batch);
     }

@@ -29,6 +29,14 @@ public sealed record StepDone(int Step, int Steps, int Epoch, int Epochs, double
 /// <param name="Scalars">What is logged with the epoch as x (<c>loss/epoch_average</c>).</param>
 public sealed record EpochDone(int Epoch, IReadOnlyList<KeyValuePair<string, double>> Scalars) : RunEvent;
 
+/// <summary>The network was judged by pictures that are set aside.</summary>
+/// <param name="Step">Steps made.</param>
+/// <param name="Epoch">The epoch that is over, where it was judged for one; else null.</param>
+/// <param name="Loss">Mean loss over those pictures, always with the same noise.</param>
+/// <param name="Best">Whether it is the lowest so far.</param>
+/// <param name="Scalars">What is logged (<c>loss/validation/epoch_average</c> …), with the epoch or else the step as x.</param>
+public sealed record Validated(int Step, int? Epoch, double Loss, bool Best, IReadOnlyList<KeyValuePair<string, double>> Scalars) : RunEvent;
+
 /// <summary>A network file was written.</summary>
 /// <param name="Path">The file.</param>
 /// <param name="Final">Whether it is the run's result.</param>

@@ -23,7 +23,7 @@ public sealed class RunRandom : IDisposable
     public long Seed { get; }
 
     /// <summary>Python's <c>random</c>: order of pictures, captions, flips, crops, pyramid sizes.</summary>
-    public PythonRandom Python { get; private set; }
+    public PythonRandom Python { get; }
 
     /// <summary>libtorch's CPU generator: initial weights, noise, timesteps, dropouts.</summary>
     public Generator Torch { get; }
@@ -82,7 +82,7 @@ public sealed class RunRandom : IDisposable
     {
         var words = new uint[MersenneTwister.Words];
         for (var i = 0; i < words.Length; i++) words[i] = BinaryPrimitives.ReadUInt32LittleEndian(python.AsSpan(i * sizeof(uint)));
-        Python = new(new MersenneTwister(words, BinaryPrimitives.ReadInt32LittleEndian(python.AsSpan(words.Length * sizeof(uint)))));
+        Python.Restore(new MersenneTwister(words, BinaryPrimitives.ReadInt32LittleEndian(python.AsSpan(words.Length * sizeof(uint)))));
         using var state = tensor(torch);
         Torch.set_state(state);
     }

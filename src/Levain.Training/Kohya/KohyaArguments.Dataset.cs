@@ -18,6 +18,8 @@ public static partial class KohyaArguments
         MinBucketReso = line.Whole("min_bucket_reso"),
         MaxBucketReso = line.Whole("max_bucket_reso"),
         BucketResoSteps = line.Whole("bucket_reso_steps"),
+        ValidationSplit = line.Number("validation_split"),
+        ValidationSeed = line.Whole("validation_seed"),
         Shared = new()
         {
             NumRepeats = line.Whole("dataset_repeats"),

@@ -124,6 +124,14 @@ public static partial class KohyaArguments
                 VPredLike = line.Number("v_pred_like_loss"),
                 PriorWeight = line.Number("prior_loss_weight")!.Value,
             },
+            // kohya judges after every epoch, unless told how often, and by steps besides.
+            Validation = new()
+            {
+                EverySteps = line.Whole("validate_every_n_steps"),
+                EveryEpochs = line.Whole("validate_every_n_epochs") ?? 1,
+                MaxBatches = line.Whole("max_validation_steps"),
+                Seed = line.Long("validation_seed"),
+            },
             Output = Output(line),
             Snapshots = new()
             {

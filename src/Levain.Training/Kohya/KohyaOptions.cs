@@ -164,11 +164,11 @@ public static class KohyaOptions
         To("prior_loss_weight", Number, "loss.prior_weight", 1.0),
         Idle("cache_info", Flag, "Headers and captions are read anew in a moment, and so are never stale."),
         No("debug_dataset", Flag, "levain check shows what a run would do."),
-        Idle("validation_seed", Whole, "It counts with --validation_split only."),
-        No("validation_split", Number, "Validation pictures are " + Lower(Later) + " Judge by sample pictures.", 0.0),
-        Idle("validate_every_n_steps", Whole, "It counts with --validation_split only."),
-        Idle("validate_every_n_epochs", Whole, "It counts with --validation_split only."),
-        Idle("max_validation_steps", Whole, "It counts with --validation_split only."),
+        To("validation_seed", Whole, "dataset.validation_seed, validation.seed"),
+        To("validation_split", Number, "dataset.validation_split", 0.0),
+        To("validate_every_n_steps", Whole, "validation.every_steps"),
+        To("validate_every_n_epochs", Whole, "validation.every_epochs"),
+        To("max_validation_steps", Whole, "validation.max_batches"),
 
         // Noise and loss
         To("noise_offset", Number, "noise.offset"),

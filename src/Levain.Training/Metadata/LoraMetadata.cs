@@ -100,7 +100,7 @@ public static class LoraMetadata
         Put("text_encoder_lr", optimizer.TextEncoderLearningRate);
         Put("unet_lr", optimizer.UnetLearningRate);
         Put("num_train_images", parts.Sum(part => part.TrainUses));
-        Put("num_validation_images", 0);
+        Put("num_validation_images", plan.Dataset.Validation.Sum(part => part.TrainUses));
         Put("num_reg_images", parts.Sum(part => part.RegUses));
         Put("num_batches_per_epoch", plan.Length.BatchesPerEpoch);
         Put("num_epochs", plan.Length.Epochs);

@@ -43,6 +43,9 @@ public sealed class NetworkSaves
     /// <summary>The last file, written when the run is over.</summary>
     public NetworkSave Final => new(Place($"{output.Name ?? "last"}"), SaveReason.Final, steps, null);
 
+    /// <summary>The file of the lowest validation loss so far, written over by each better one.</summary>
+    public NetworkSave Best(int step) => new(Place($"{output.Name ?? "last"}-best"), SaveReason.Step, step, null);
+
     /// <summary>What is written after epoch <paramref name="epoch"/>, from 1; null: nothing. The last epoch has the final file only.</summary>
     public NetworkSave? AfterEpoch(int epoch)
     {

@@ -72,10 +72,10 @@ public sealed record DatasetSettings
     /// <summary>Strength of the network for these pictures. Default 1, the only one this version trains at.</summary>
     public double? NetworkMultiplier { get; init; }
 
-    /// <summary>Share of pictures kept aside to judge by. Default 0; this version keeps none.</summary>
+    /// <summary>Share of pictures set aside to judge by, 0 to below 1; the same ones in every run, whichever others come and go. Default 0: none.</summary>
     public double? ValidationSplit { get; init; }
 
-    /// <summary>Seed of that choice.</summary>
+    /// <summary>Seed of that choice. Default 0.</summary>
     public int? ValidationSeed { get; init; }
 
     /// <summary>What holds for all its subsets.</summary>
@@ -198,7 +198,7 @@ public sealed record DatasetSettings
         problems.Require(MaxBucketReso is null or <= mostPixels, "max_bucket_reso", $"is {MaxBucketReso}.", "Use at most 4096.");
         problems.Require(BucketResoSteps is null || BucketResoSteps > 0 && BucketResoSteps % LatentSize.CellPixels == 0, "bucket_reso_steps", $"is {BucketResoSteps}.", "Use a multiple of 8; 64 is usual.");
         problems.Require(NetworkMultiplier is null or 1, "network_multiplier", $"is {NetworkMultiplier}, which kohya reads and never uses.", "Leave it out.");
-        problems.Require(ValidationSplit is null or 0, "validation_split", $"is {ValidationSplit}, and this version keeps no pictures aside.", "Leave it out, and judge by sample pictures.");
+        problems.Require(ValidationSplit is null or >= 0 and < 1, "validation_split", $"is {ValidationSplit}.", "Use 0 to below 1; 0.1 is usual.");
         Shared.Check(problems);
         for (var i = 0; i < Subsets.Count; i++)
         {

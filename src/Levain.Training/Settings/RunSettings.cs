@@ -52,6 +52,9 @@ public sealed record RunSettings
     /// <summary><c>[loss]</c>: how a prediction is judged.</summary>
     public LossSettings Loss { get; init; } = new();
 
+    /// <summary><c>[validation]</c>: the loss of pictures that are set aside.</summary>
+    public ValidationSettings Validation { get; init; } = new();
+
     /// <summary><c>[output]</c>: what is written, where, how often.</summary>
     public OutputSettings Output { get; init; } = new();
 
@@ -108,6 +111,7 @@ public sealed record RunSettings
         Training = map.Table("training", run.Training, TrainingSettings.Map),
         Noise = map.Table("noise", run.Noise, NoiseSettings.Map),
         Loss = map.Table("loss", run.Loss, LossSettings.Map),
+        Validation = map.Table("validation", run.Validation, ValidationSettings.Map),
         Output = map.Table("output", run.Output, OutputSettings.Map),
         Snapshots = map.Table("snapshots", run.Snapshots, SnapshotSettings.Map),
         Samples = map.Table("samples", run.Samples, SampleSettings.Map),
@@ -155,6 +159,7 @@ public sealed record RunSettings
         Training.Check(problems.In("training"));
         Noise.Check(problems.In("noise"));
         Loss.Check(problems.In("loss"), Model.VParameterization);
+        Validation.Check(problems.In("validation"), FilledDatasets.Any(dataset => dataset.ValidationSplit > 0));
         Output.Check(problems.In("output"));
         Snapshots.Check(problems.In("snapshots"));
         Samples.Check(problems.In("samples"));

@@ -13,7 +13,7 @@ namespace Levain.Training;
 internal sealed record RunFingerprint(IReadOnlyDictionary<string, string> Base, IReadOnlyDictionary<string, string> Settings, IReadOnlyDictionary<string, string> Pictures)
 {
     // A resumed run may be longer, and may write, log and draw differently: none of it changes a step that was made.
-    private static readonly string[] Free = ["output.", "snapshots.", "samples.", "log.", "training.steps", "training.epochs", "training.threads", "training.memory", "cache."];
+    private static readonly string[] Free = ["output.", "snapshots.", "samples.", "log.", "validation.", "training.steps", "training.epochs", "training.threads", "training.memory", "cache."];
 
     /// <summary>Takes the fingerprint of a run.</summary>
     public static RunFingerprint Of(RunSettings settings, Dataset dataset) =>

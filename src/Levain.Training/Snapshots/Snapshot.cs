@@ -42,7 +42,9 @@ internal sealed record Snapshot
         foreach (var (name, slot) in Slots) tensors.Add(new(SlotPrefix + name, slot));
         Safetensors.Write(stream, tensors, new Dictionary<string, string>
         {
-            [FormatName] = RunState.Format, [StepName] = At.Step.ToString(CultureInfo.InvariantCulture), [MachineName] = JsonSerializer.Serialize(At.Machine),
+            [FormatName] = RunState.Format,
+            [StepName] = At.Step.ToString(CultureInfo.InvariantCulture),
+            [MachineName] = JsonSerializer.Serialize(At.Machine),
         });
     }
 
@@ -106,6 +108,9 @@ internal sealed record RunState
 
     /// <summary>Losses of the last epoch's worth of batches, and their running sum.</summary>
     public required (double[] Slots, double Sum) Losses { get; init; }
+
+    /// <summary>What judgements by pictures that are set aside have come to.</summary>
+    public ValidationState Judged { get; init; } = new();
 
     /// <summary>Where the loader stands.</summary>
     public required LoaderState Loader { get; init; }

@@ -25,6 +25,9 @@ public static class RunEventJson
             case EpochDone epoch:
                 (json["epoch"], json["scalars"]) = (epoch.Epoch, Scalars(epoch.Scalars));
                 break;
+            case Validated judged:
+                (json["step"], json["validationLoss"], json["best"], json["scalars"]) = (judged.Step, Number(judged.Loss), judged.Best, Scalars(judged.Scalars));
+                break;
             case NetworkSaved network:
                 (json["path"], json["final"]) = (network.Path, network.Final);
                 break;
@@ -41,12 +44,13 @@ public static class RunEventJson
         return json.ToJsonString(Options);
     }
 
-    /// <summary>The event's name in JSON: <c>step</c>, <c>epoch</c>, <c>network</c>, <c>snapshot</c>, <c>picture</c>, <c>warning</c>, <c>preparing</c>.</summary>
+    /// <summary>The event's name in JSON: <c>step</c>, <c>epoch</c>, <c>validation</c>, <c>network</c>, <c>snapshot</c>, <c>picture</c>, <c>warning</c>, <c>preparing</c>.</summary>
     private static string Name(RunEvent value) => value switch
     {
         Preparing => "preparing",
         StepDone => "step",
         EpochDone => "epoch",
+        Validated => "validation",
         NetworkSaved => "network",
         SnapshotSaved => "snapshot",
         PictureDrawn => "picture",

@@ -44,6 +44,9 @@ public sealed class TensorBoardLog : IProgress<RunEvent>, IDisposable
             case EpochDone epoch:
                 foreach (var (tag, number) in epoch.Scalars) file.Scalar(tag, number, epoch.Epoch, now);
                 break;
+            case Validated judged:
+                foreach (var (tag, number) in judged.Scalars) file.Scalar(tag, number, judged.Epoch ?? judged.Step, now);
+                break;
             case PictureDrawn picture when PngHeader.Read(picture.Path) is { } png:
                 file.Picture("sample", File.ReadAllBytes(picture.Path), png.Width, png.Height, picture.Step, now);
                 break;

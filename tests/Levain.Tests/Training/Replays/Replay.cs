@@ -22,7 +22,9 @@ internal sealed class Replay : IBatchObserver, IProgress<RunEvent>
     private const int ShakySide = 64;
     private const double ShakyNormTolerance = 5e-3, ShakyLossTolerance = 2e-4;
 
-    private readonly JsonElement[] steps;
+    private readonly JsonElement[] steps, validation;
+    private readonly long validationSeed;
+    private int nextJudged;
     private readonly MersenneTwister position;
     private readonly string what;
     private long positionAt;
@@ -32,8 +34,12 @@ internal sealed class Replay : IBatchObserver, IProgress<RunEvent>
     /// <summary>Whether rounding decided somewhere, see <see cref="ShakySide"/>; weights are then compared less closely.</summary>
     public bool IsShaky => shaky;
 
-    private Replay(string name, JsonElement recorded, long seed) =>
+    private Replay(string name, JsonElement recorded, long seed, long validationSeed)
+    {
         (what, steps, position) = (name, [.. recorded.GetProperty("steps").EnumerateArray()], new((uint)seed));
+        validation = recorded.TryGetProperty("validation", out var judgements) ? [.. judgements.EnumerateArray()] : [];
+        this.validationSeed = validationSeed;
+    }
 
     /// <summary>Largest difference of a loss so far.</summary>
     public double WorstLoss { get; private set; }
@@ -57,7 +63,7 @@ internal sealed class Replay : IBatchObserver, IProgress<RunEvent>
         var plan = RunPlan.Make(settings, problems, random.Python);
         Assert.True(plan is not null, string.Join(Environment.NewLine, problems.All));
         using var model = StableDiffusion.Open(settings.Model.Base!, compute ?? Compute.Cpu, settings.Model.Vae);
-        var replay = new Replay(name, recorded, seed);
+        var replay = new Replay(name, recorded, seed, settings.Validation.Seed ?? seed);
         using var run = new Levain.Training.Run(plan, random, model, null, replay) { Observer = replay };
         var marks = recorded.TryGetProperty("torch_draws", out var draws) ? draws : recorded.GetProperty("marks");
         // Then come the two seeds of the loader, of two outputs each.
@@ -67,6 +73,7 @@ internal sealed class Replay : IBatchObserver, IProgress<RunEvent>
         replay.Time = TimeProvider.System.GetElapsedTime(start);
         Assert.True(result.Finished);
         Assert.Equal(replay.steps.Length, replay.next);
+        Assert.Equal(replay.validation.Length, replay.nextJudged);
         after?.Invoke(run, plan);
         return replay;
     }
@@ -97,10 +104,30 @@ internal sealed class Replay : IBatchObserver, IProgress<RunEvent>
         next++;
     }
 
+    public void Judges(RunRandom random, Batch batch, int timestep)
+    {
+        Assert.True(nextJudged < validation.Length, $"{what}: more than {validation.Length} judgements.");
+        var step = validation[nextJudged];
+        Assert.Equal(step.GetProperty("after_step").GetInt32(), next);
+        Same(step, "keys", batch.Keys);
+        Assert.Equal(step.GetProperty("timesteps")[0].GetInt32(), timestep);
+        var expected = new MersenneTwister((uint)validationSeed);
+        expected.Skip(step.GetProperty("pos").GetInt64());
+        Assert.True(random.IsAt(expected), $"{what}: at judgement {nextJudged} the generator is not at output {step.GetProperty("pos")}.");
+    }
+
+    public void Judged(double loss)
+    {
+        var expected = validation[nextJudged].GetProperty("loss").GetDouble();
+        Assert.True(Math.Abs(loss - expected) <= LossTolerance, Text($"{what}, judgement {nextJudged}: loss {loss}, expected {expected}."));
+        nextJudged++;
+    }
+
     public void Report(RunEvent value)
     {
         if (value is StepDone step) Logs.Add((step.Step, step.Scalars));
         if (value is EpochDone epoch) Logs.Add((epoch.Epoch, epoch.Scalars));
+        if (value is Validated judged) Logs.Add((judged.Epoch ?? judged.Step, judged.Scalars));
     }
 
     private void At(RunRandom random, long expected, string when)

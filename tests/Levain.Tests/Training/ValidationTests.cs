@@ -1,0 +1,60 @@
+using Levain.Tests.Data;
+using Levain.Training;
+using Levain.Training.Settings;
+using Xunit;
+
+namespace Levain.Tests.Training;
+
+public sealed class ValidationTests
+{
+    private static RunSettings Settings(TemporaryFolder folder, ValidationSettings validation)
+    {
+        var settings = SmallRun.Settings(folder);
+        return settings with { Dataset = settings.Dataset with { ValidationSplit = 0.34 }, Validation = validation };
+    }
+
+    [Fact]
+    public void Judging_often_changes_nothing_about_training()
+    {
+        using var folder = new TemporaryFolder();
+        var often = SmallRun.Make(Settings(folder, new() { EverySteps = 1 }));
+        var once = SmallRun.Make(Settings(folder, new() { EverySteps = 4 }));
+        Assert.Equal(once.Values, often.Values);
+        Assert.Equal((4, 1), (often.Events.OfType<Validated>().Count(), once.Events.OfType<Validated>().Count()));
+        Assert.Equal(once.Events.OfType<Validated>().Last().Loss, often.Events.OfType<Validated>().Last().Loss);
+    }
+
+    [Fact]
+    public void A_run_that_grows_no_better_ends_and_its_best_network_is_kept()
+    {
+        using var folder = new TemporaryFolder();
+        var settings = Settings(folder, new() { EverySteps = 1, KeepBest = true, Patience = 2 });
+        // Nothing is learnt, so that every judgement is the same.
+        var run = SmallRun.Make(settings with { Optimizer = settings.Optimizer with { LearningRate = 0 }, Training = settings.Training with { Steps = 9 } });
+        var judged = run.Events.OfType<Validated>().ToList();
+        Assert.Equal([true, false, false], judged.Select(one => one.Best));
+        Assert.Single(judged.Select(one => one.Loss).Distinct());
+        Assert.Equal((3, true), (run.Result.Step, run.Result.Finished));
+        Assert.Contains("the run ends at step 3", run.Events.OfType<RunWarned>().Last().Message);
+        Assert.Equal(["small-best.safetensors", "small.safetensors"], Directory.EnumerateFiles(folder.Path, "*.safetensors").Select(Path.GetFileName).Order());
+    }
+
+    [Fact]
+    public void Patience_goes_on_where_a_run_was_stopped()
+    {
+        using var folder = new TemporaryFolder();
+        var settings = Settings(folder, new() { EverySteps = 1, Patience = 2 });
+        settings = settings with { Optimizer = settings.Optimizer with { LearningRate = 0 }, Training = settings.Training with { Steps = 9 } };
+        Assert.False(SmallRun.Make(settings, stopAfter: 2).Result.Finished);
+        Assert.Equal(3, SmallRun.Make(settings, resume: true).Result.Step);
+    }
+
+    [Fact]
+    public void Keeping_the_best_needs_pictures_to_judge_by()
+    {
+        using var folder = new TemporaryFolder();
+        var problems = new Levain.Core.Problems();
+        (SmallRun.Settings(folder) with { Validation = new() { KeepBest = true, Patience = 0 } }).Check(problems);
+        Assert.Equal(["validation.patience", "validation.keep_best", "validation.patience"], problems.All.Select(problem => problem.Where));
+    }
+}
