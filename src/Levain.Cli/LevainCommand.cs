@@ -23,6 +23,8 @@ internal static class LevainCommand
         CheckCommand.Create(),
         InspectCommand.Create(),
         SampleCommand.Create(),
+        GridCommand.Create(),
+        BlocksCommand.Create(),
         DoctorCommand.Create(),
         BenchCommand.Create(),
     };

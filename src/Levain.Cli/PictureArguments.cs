@@ -61,6 +61,9 @@ internal sealed class PictureArguments
     /// <summary>Who draws on a base; the caller disposes it.</summary>
     public GenerationPipeline Pipeline(ParseResult given, StableDiffusion model) => new(model, Path.GetFileNameWithoutExtension(given.GetValue(origin)), names.Folders(given));
 
+    /// <summary>The bases of a grid; the caller disposes them.</summary>
+    public BaseShelf Bases(ParseResult given) => new(Engine.Start(new() { Device = given.GetValue(device)! }), given.GetValue(origin)!, given.GetValue(vae), names.Folders(given));
+
     /// <summary>Numbers with commas between them.</summary>
     public static List<T> List<T>(string? text, string name, Problems problems) where T : struct, ISpanParsable<T>
     {

@@ -50,6 +50,15 @@ public sealed class GenerationPipeline : IDisposable
         return new(request, Picture.Of(Decode(drawn.Latent)), drawn.Infotext) { Notes = drawn.Notes, Networks = drawn.Effects };
     }
 
+    /// <summary>What a network does to the base, without a picture being drawn; networks of the last picture are taken off.</summary>
+    /// <exception cref="CheckpointException">The network is damaged or fits no layer.</exception>
+    public NetworkEffect EffectOf(NetworkUse network)
+    {
+        using var scope = NewDisposeScope();
+        using var frozen = no_grad();
+        return shelf.Use([network]).Effects[0];
+    }
+
     /// <summary>The final latent of a picture, scaled as the U-Net has it, [1, 4, H/8, W/8]; the caller's scope owns it.</summary>
     public Tensor DrawLatent(GenerationRequest request, IProgress<GenerationProgress>? progress = null, CancellationToken cancel = default)
     {

@@ -33,6 +33,9 @@ internal sealed class PromptReader
         hypernetworks = new(folders.Hypernetworks, [".pt"], "--hypernet-dir");
     }
 
+    /// <summary>Presets of block weights, the extension's own and those of files.</summary>
+    public BlockPresets Presets => presets;
+
     /// <summary>Reads a request's prompts.</summary>
     /// <exception cref="SettingsException">A tag cannot be read or names nothing.</exception>
     public ReadPrompt Read(GenerationRequest request)

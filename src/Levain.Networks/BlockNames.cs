@@ -36,5 +36,30 @@ public static class BlockNames
     /// <summary>A layer's name inside the webui.</summary>
     public static string WebuiName(AdapterSite site) => (site.Part == NetworkPart.TextEncoder ? "transformer_" + site.Layer.Key : "diffusion_model_" + LayerNames.Ldm(site.Layer.Key)).Replace('.', '_');
 
+    /// <summary>Blocks as they are listed: names and ranges (<c>IN05-OUT05</c>, either way round) with blanks between them, <c>NOT</c> in front for all others.</summary>
+    /// <param name="text">The list.</param>
+    /// <param name="names">The blocks there are. A name that is not among them is handed back as it is.</param>
+    public static IReadOnlyList<string> Named(string text, IReadOnlyList<string> names)
+    {
+        var (not, listed) = Listed(text, names);
+        return not ? [.. names.Except(listed), .. listed.Except(names)] : listed;
+    }
+
+    internal static (bool Not, IReadOnlyList<string> Names) Listed(string text, IReadOnlyList<string> names)
+    {
+        var words = text.Split(' ', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).ToList();
+        var not = words is ["NOT", ..];
+        if (not) words.RemoveAt(0);
+        return (not, [.. words.SelectMany(word => Range(word, names))]);
+    }
+
+    private static IEnumerable<string> Range(string word, IReadOnlyList<string> names)
+    {
+        if (word.Split('-') is not [var first, var last]) return [word];
+        var all = names.ToList();
+        var (from, to) = (all.IndexOf(first), all.IndexOf(last));
+        return from < 0 || to < 0 ? [word] : all.Skip(Math.Min(from, to)).Take(Math.Abs(to - from) + 1);
+    }
+
     private static IEnumerable<string> Numbered(string name, IEnumerable<int> numbers) => numbers.Select(number => $"{name}{number:00}");
 }

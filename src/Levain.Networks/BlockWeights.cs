@@ -58,8 +58,8 @@ public sealed class BlockWeights : IEquatable<BlockWeights>
     /// <inheritdoc/>
     public override int GetHashCode() => HashCode.Combine(Values[0], Values[^1], Layers.Text);
 
-    /// <summary>The factors with commas between them.</summary>
-    public override string ToString() => string.Join(',', Values.Select(value => value.ToString("R", CultureInfo.InvariantCulture)));
+    /// <summary>The factors with commas between them, and the rules behind them.</summary>
+    public override string ToString() => string.Join(',', Values.Select(value => value.ToString("R", CultureInfo.InvariantCulture))) + (Layers.Text.Length > 0 ? $" {Layers.Text}" : "");
 
     private static double? Value(string word, double x, PythonRandom random) => word switch
     {

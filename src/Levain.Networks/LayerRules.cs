@@ -42,28 +42,9 @@ public sealed class LayerRules
     /// <param name="block">Its block: IN04.</param>
     public double? RatioOf(string layer, string block) => rules.LastOrDefault(rule => rule.Blocks.Fit(layer + block) && rule.Elements.Fit(layer + block))?.Ratio;
 
-    /// <summary>Blocks as they are listed in rules and axes: names and ranges (<c>IN05-OUT05</c>, either way round) with blanks between them, <c>NOT</c> in front for all others.</summary>
-    /// <param name="text">The list.</param>
-    /// <param name="names">The blocks there are.</param>
-    internal static (bool Not, IReadOnlyList<string> Names) Blocks(string text, IReadOnlyList<string> names)
-    {
-        var words = text.Split(' ', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).ToList();
-        var not = words is ["NOT", ..];
-        if (not) words.RemoveAt(0);
-        return (not, [.. words.SelectMany(word => Range(word, names))]);
-    }
-
     private static Words WordsOf(string text, IReadOnlyList<string> names)
     {
-        var (not, any) = Blocks(text, names);
+        var (not, any) = BlockNames.Listed(text, names);
         return new(not, any);
-    }
-
-    private static IEnumerable<string> Range(string word, IReadOnlyList<string> names)
-    {
-        if (word.Split('-') is not [var first, var last]) return [word];
-        var all = names.ToList();
-        var (from, to) = (all.IndexOf(first), all.IndexOf(last));
-        return from < 0 || to < 0 ? [word] : all.Skip(Math.Min(from, to)).Take(Math.Abs(to - from) + 1);
     }
 }

@@ -26,7 +26,7 @@ internal sealed class NetworkShelf(StableDiffusion model) : IDisposable
     }
 
     /// <summary>The networks that act, for whoever keeps what the text encoder made of a prompt.</summary>
-    public string Key => string.Join('\n', inForce.Select(one => $"{one.Book.Path}|{one.Book.Written.Ticks}|{one.Use.Ranks}|{one.Use.Strength.TextEncoder:R}|{one.Use.Strength.Blocks}|{one.Use.Strength.Blocks?.Layers.Text}"));
+    public string Key => string.Join('\n', inForce.Select(one => $"{one.Book.Path}|{one.Book.Written.Ticks}|{one.Use.Ranks}|{one.Use.Strength.TextEncoder:R}|{one.Use.Strength.Blocks}"));
 
     /// <summary>Words that the acting networks bring along.</summary>
     public IEnumerable<TextualInversion> Words => inForce.SelectMany(one => one.Book.Words);

@@ -140,6 +140,28 @@ public sealed class BlockWeightsTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public void Axes_set_blocks_of_a_list_as_the_extension_does()
+    {
+        foreach (var row in Tables.GetProperty("xyz_block_values").EnumerateArray())
+        {
+            var (weights, ids, value) = (row.GetProperty("base").GetString()!, row.GetProperty("ids").GetString()!, row.GetProperty("value").GetString()!);
+            if (row.GetProperty("result").ValueKind == JsonValueKind.String) Assert.Equal(row.GetProperty("result").GetString(), GridCell.WithBlocks(weights, ids, value));
+            else Assert.Contains($"names the block '{ids}', which a list of {weights.Split(',').Length} weights has not", Assert.Throws<SettingsException>(() => GridCell.WithBlocks(weights, ids, value)).Message);
+        }
+    }
+
+    [Fact]
+    public void Block_axes_change_the_preset_XYZ_and_its_opposite()
+    {
+        var presets = BlockPresets.Default();
+        var cell = new GridCell(new() { Prompt = "a <lora:m:1:lbw=XYZ><lora:n:1:lbw=ZYX>" }) { BlockBase = "INS\nOUTD", BlockIds = "M00", BlockValue = "0.25" }.Finished(presets);
+        Assert.Equal("1,1,1,1,0,0,0,0.25,1,1,1,1,0,0,0,0,0", cell.Request.BlockPresets!.Weights["XYZ"]);
+        Assert.Equal("0,0,0,0,1,1,1,0.75,0,0,0,0,1,1,1,1,1", cell.Request.BlockPresets.Weights["ZYX"]);
+        Assert.Equal("IN05-OUT05:attn:1", new GridCell(new() { Prompt = "<lora:m:1:lbwe=XYZ>" }) { LayerRules = "ATTNDEEPON" }.Finished(presets).Request.BlockPresets!.Layers["XYZ"]);
+        Assert.Contains("does not use the preset XYZ", Assert.Throws<SettingsException>(() => new GridCell(new() { Prompt = "<lora:m:1>" }) { BlockIds = "M00" }.Finished(presets)).Message);
+    }
+
+    [Fact]
     public void Drawn_weights_lie_in_their_ranges_and_come_from_the_seed()
     {
         var list = string.Join(',', Enumerable.Range(0, 26).Select(i => i % 2 == 0 ? "R" : "U"));
