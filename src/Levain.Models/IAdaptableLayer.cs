@@ -10,13 +10,28 @@ public enum LayerKind
 
     /// <summary>Two-dimensional convolution; weight [out, in, kh, kw].</summary>
     Conv2d,
+
+    /// <summary>Normalisation of groups of channels; weight [channels].</summary>
+    GroupNorm,
+
+    /// <summary>Normalisation over the last dimension; weight [width].</summary>
+    LayerNorm,
 }
 
-/// <summary>Numbers of a layer that adapters need to build themselves. For <see cref="LayerKind.Linear"/> kernel and stride are (1, 1), padding (0, 0).</summary>
+/// <summary>Numbers of a layer that adapters need to build themselves. For all but <see cref="LayerKind.Conv2d"/> kernel and stride are (1, 1), padding (0, 0).</summary>
 public sealed record LayerShape(LayerKind Kind, long In, long Out, (long H, long W) Kernel, (long H, long W) Stride, (long H, long W) Padding)
 {
     /// <summary>Whether the layer is a convolution with a kernel larger than 1×1.</summary>
     public bool IsSpatial => Kind == LayerKind.Conv2d && (Kernel.H > 1 || Kernel.W > 1);
+
+    /// <summary>Whether the layer normalises, so that its weight is one factor for each channel.</summary>
+    public bool IsNorm => Kind is LayerKind.GroupNorm or LayerKind.LayerNorm;
+
+    /// <summary>Whether every output position sees one input position: a linear layer, or a 1×1 convolution without stride and padding.</summary>
+    public bool IsPointwise => Kind == LayerKind.Linear || (Kind == LayerKind.Conv2d && !IsSpatial && Stride == (1, 1) && Padding == (0, 0));
+
+    /// <summary>A normalisation of so many channels.</summary>
+    public static LayerShape OfNorm(LayerKind kind, long channels) => new(kind, channels, channels, (1, 1), (1, 1), (0, 0));
 }
 
 /// <summary>A layer of a model that networks can hang on. Nothing is replaced: a network fills <see cref="Patch"/>, detaching empties it.</summary>
