@@ -29,6 +29,8 @@ public sealed record Compat
         UntrainedGradientsGrow = true,
         NanLatentsAreZero = true,
         NormLimitEveryBatch = true,
+        LycorisTimeEmbedding = true,
+        LycorisNumbers = true,
     };
 
     /// <summary>Pictures are read as kohya reads them: EXIF rotation ignored, alpha dropped without compositing, 16-bit gray clipped.</summary>
@@ -81,4 +83,10 @@ public sealed record Compat
 
     /// <summary>K-41: the limit of weight norms is applied after every batch, also between two steps.</summary>
     public bool NormLimitEveryBatch { get; init; }
+
+    /// <summary>L-01: LyCORIS' presets attn-mlp and unet-transformer-only adapt the two layers of the time embedding too.</summary>
+    public bool LycorisTimeEmbedding { get; init; }
+
+    /// <summary>L-02 to L-06: scales and dropouts of DyLoRA, LoKr, GLoRA and Norm, and norms reported, as in LyCORIS.</summary>
+    public bool LycorisNumbers { get; init; }
 }

@@ -43,8 +43,6 @@ public static class KohyaDefects
         Never("K-15", "A latent cache counts as valid where its file is there.", "A cached latent is keyed by the picture's bytes, the VAE and the settings."),
         Never("K-16", "A stale alpha mask in a cache switches masked loss on.", "Masks are not cached."),
         Repeats("K-19", "The first batch of each epoch comes from the order of the epoch before, and captions dropped by epoch or warmed up by step lag behind.", "Epoch and step are set before a batch is fetched.", nameof(Compat.StaleFirstBatch)),
-        new("K-20", "Worker processes begin every epoch with the order of before the first, and all draw the same chances; what comes out depends on their number.",
-            "Pictures are read ahead with one order and one chance.", DefectTreatment.Repeated),
         Repeats("K-21", "The pictures set aside for validation may overlap the others by one.", "Every picture is in one part only.", nameof(Compat.OverlappingValidation)),
         Repeats("K-21b", "Validation pictures vary as in training (mirrored, cropped, captions shuffled and dropped, always as in epoch 0); datasets with masks or a metadata file are not split but used whole on both sides.",
             "They are looked at as they are, and every dataset is split.", nameof(Compat.ValidationVaries)),
@@ -69,6 +67,13 @@ public static class KohyaDefects
         Never("K-42", "Sample pictures are drawn with clipped latents (DDIM, Heun) and with prompts cut another way than captions.", "Samplers are those of the webui."),
         new("K-43", "1600 steps, where neither steps nor epochs are given, become more epochs with accumulated gradients.", "The same; levain check shows what it comes to.", DefectTreatment.Kept),
         Never("K-45", "A run without a seed cannot be resumed in the same order.", "The seed that was drawn is part of a snapshot."),
+        Repeats("L-01", "LyCORIS 4.1.3 adapts the time embedding in the presets attn-mlp and unet-transformer-only, and cannot attach full, full-lin and unet-only at all.", "Every preset adapts what its name says, as in LyCORIS 3.3.0.", nameof(Compat.LycorisTimeEmbedding)),
+        Repeats("L-02", "LyCORIS' DyLoRA trains with alpha ÷ blocks, which its file and every loader take for alpha ÷ ranks. Likewise: a whole LoKr with rs_lora is √rank times as strong in training (L-03); GLoRA with rs_lora saves an alpha that is √rank too small (L-04); GLoRA and norms keep the share that rank dropout should drop (L-05); a limit of norms reports zeros while it limits nothing (L-06).", "What is trained is what loaders make of the file; the share dropped is the share given; norms are reported.", nameof(Compat.LycorisNumbers)),
+        Never("L-07", "LyCORIS' merge of LoHa and LoKr multiplies by the scale twice and drops the scalar.", "What is merged is what was trained."),
+        Never("L-08", "LyCORIS' preset ia3 matches no layer.", "It matches the ends of names, as it was meant to."),
+        Never("L-09", "LyCORIS' bypass mode stops on an exception for OFT and BOFT over convolutions.", "It works on convolutions too."),
+        new("L-10", "LyCORIS takes decompose_both=False for true, and disable_conv_cp=True for use_tucker=True.", "As LyCORIS on its command line; network.lokr.decompose_both and network.tucker mean what they say.", DefectTreatment.Kept),
+        Never("L-11", "kohya's DyLoRA ignores the network's strength, and draws ranks for sample pictures too.", "Strength counts, and pictures are drawn with all ranks."),
     ];
 
     private static KohyaDefect Repeats(string id, string kohya, string otherwise, string flag) => new(id, kohya, otherwise, DefectTreatment.Repeated, flag);

@@ -1,3 +1,4 @@
+using Levain.Core;
 using static TorchSharp.torch;
 
 namespace Levain.Networks;
@@ -10,6 +11,7 @@ namespace Levain.Networks;
 public abstract class Adapter
 {
     private readonly List<AdapterParameter> parameters = [];
+    private Tensor? rows;       // which output rows of the delta stay in the pass that is being made
 
     /// <summary>An adapter of the given size at a site.</summary>
     protected Adapter(AdapterSite site, AdapterNumbers numbers) => (Site, Numbers) = (site, numbers);
@@ -18,16 +20,22 @@ public abstract class Adapter
     public AdapterSite Site { get; }
 
     /// <summary>Its name in files: <c>lora_unet_mid_block_attentions_0_proj_in</c>.</summary>
-    public string Name => Site.Name;
+    public virtual string Name => Site.Name;
 
     /// <summary>Its family.</summary>
     public abstract AdapterFamily Family { get; }
 
-    /// <summary>Rank, alpha and dropouts.</summary>
+    /// <summary>Rank, alpha, form and dropouts.</summary>
     public AdapterNumbers Numbers { get; private set; }
 
-    /// <summary>What alpha makes of the delta: alpha ÷ rank, unless a family says otherwise.</summary>
-    public virtual double Scale => Numbers.Alpha / Numbers.Rank;
+    /// <summary>What alpha makes of the delta: alpha ÷ rank, or alpha ÷ √rank where the form is rank-stabilised, unless a family says otherwise.</summary>
+    public virtual double Scale => Numbers.Alpha / (Form.RankStabilized ? Math.Sqrt(Numbers.Rank) : Numbers.Rank);
+
+    /// <summary>The alpha of the file, from which every loader computes <see cref="Scale"/> as alpha ÷ rank.</summary>
+    protected virtual double SavedAlpha => Form.RankStabilized ? Scale * Numbers.Rank : Numbers.Alpha;
+
+    /// <summary>How it is built.</summary>
+    protected AdapterForm Form => Numbers.Form;
 
     /// <summary>Its tensors, in the order in which kohya's optimizer sees them.</summary>
     public IReadOnlyList<AdapterParameter> Parameters => parameters;
@@ -38,11 +46,14 @@ public abstract class Adapter
     /// <summary>Random numbers for dropouts while training; null: none are drawn and nothing is dropped.</summary>
     internal Generator? DropoutSource { get; set; }
 
-    /// <summary>
-    /// Whether a recorded pass has gone through it since the last <see cref="Network.ForgetReached"/>. torch gives other tensors no gradient at all, and
-    /// its optimizers then leave them alone: no decay, no step counted.
-    /// </summary>
-    public bool Reached { get; internal set; }
+    /// <summary>Python's random numbers, of which DyLoRA draws its ranks while training; null: all ranks take part.</summary>
+    internal PythonRandom? RankSource { get; set; }
+
+    /// <summary>Timestep of each picture of the batch while the U-Net is passed; null: none is known.</summary>
+    internal IReadOnlyList<int>? Timesteps { get; set; }
+
+    /// <summary>Whether a recorded pass has gone through any of its tensors since the last <see cref="Network.ForgetReached"/>.</summary>
+    public bool Reached => parameters.Any(parameter => parameter.Reached);
 
     /// <summary>Draws the initial values in kohya's order.</summary>
     public abstract void Initialize(Generator generator);
@@ -78,24 +89,67 @@ public abstract class Adapter
         using var scope = NewDisposeScope();
         var drops = Dropouts.Draw(this, x);
         if (drops is { Skip: true }) return y ?? Base(x).MoveToOuterDisposeScope();
-        Reached |= is_grad_enabled();
-        return Product(x, y, strength, drops).MoveToOuterDisposeScope();
+        rows = drops?.Rows;
+        try
+        {
+            var output = Product(x, y, strength, drops);
+            if (is_grad_enabled()) Reach();
+            return output.MoveToOuterDisposeScope();
+        }
+        finally
+        {
+            rows = null;
+        }
     }
 
-    /// <summary>As <see cref="Forward"/>, after the module dropout: y + op(x, W' − W).</summary>
+    /// <summary>Marks the tensors that a recorded pass goes through: all of them, unless the family trains a part.</summary>
+    private protected virtual void Reach()
+    {
+        foreach (var parameter in parameters) parameter.Reached = true;
+    }
+
+    /// <summary>As <see cref="Forward"/>, after the module dropout: op(x, W', b'), or y + op(x, W' − W, b' − b) behind another adapter.</summary>
     protected virtual Tensor Product(Tensor x, Tensor? y, double strength, Drops? drops)
     {
         using var scope = NewDisposeScope();
-        var full = Site.Layer.Weight.to_type(ScalarType.Float32);
-        var delta = Weight(full, strength).sub(full).to_type(x.dtype);
-        var shift = BiasDelta()?.mul(strength).to_type(x.dtype);
-        return (y ?? Base(x)).add(Site.Layer.Apply(x, delta, shift)).MoveToOuterDisposeScope();
+        var layer = Site.Layer;
+        var full = layer.Weight.to_type(ScalarType.Float32);
+        var (weight, bias) = (Weight(full, strength), Bias(layer.Bias, strength));
+        if (y is null) return layer.Apply(x, weight.to_type(x.dtype), bias?.to_type(x.dtype)).MoveToOuterDisposeScope();
+        var shift = ReferenceEquals(bias, layer.Bias) ? null : layer.Bias is null ? bias : bias!.sub(layer.Bias);
+        var delta = weight.sub(full).to_type(x.dtype);
+        // A normalisation is linear in its weight and bias, but has no pass without them.
+        if (layer.Shape.IsNorm) shift ??= zeros_like(delta);
+        return y.add(layer.Apply(x, delta, shift?.to_type(x.dtype))).MoveToOuterDisposeScope();
     }
 
     /// <summary>The layer's own output. The caller's scope owns it.</summary>
     protected Tensor Base(Tensor x) => Site.Layer.Apply(x, Site.Layer.Weight, Site.Layer.Bias);
 
-    /// <summary>Shape of the inner activations that neuron and rank dropout mask; null where the family has none.</summary>
+    /// <summary>The frozen weight as a matrix in fp32, [Out, In·k²]: a view where it is fp32 already. The caller's scope owns it.</summary>
+    protected Tensor BaseMatrix() => Site.Layer.Weight.flatten(1).to_type(ScalarType.Float32);
+
+    /// <summary>Length of every row of dimension <paramref name="kept"/>, the other dimensions 1.</summary>
+    internal static Tensor NormOver(Tensor weight, int kept) =>
+        linalg.vector_norm(weight, 2, [.. Enumerable.Range(0, (int)weight.dim()).Where(axis => axis != kept).Select(axis => (long)axis)], keepdim: true);
+
+    /// <summary>What rank dropout acts on.</summary>
+    internal virtual RankDrops RankDrops => Form.Bypass ? RankDrops.Channels : RankDrops.Rows;
+
+    /// <summary>Whether output rows of the delta are dropped in the pass that is being made.</summary>
+    private protected bool DropsRows => rows is not null;
+
+    /// <summary>A delta without the output rows that are dropped in the pass that is being made.</summary>
+    private protected Tensor Kept(Tensor delta) => rows is null ? delta : delta.mul(rows.view([-1, .. Enumerable.Repeat(1L, (int)delta.dim() - 1)]));
+
+    /// <summary>What bypass mode adds to the output, with LyCORIS' dropout on it.</summary>
+    private protected Tensor Dropped(Tensor added) => Form.Bypass && Numbers.Dropout > 0 && DropoutSource is { } source
+        ? added.mul(Dropouts.Elements(added.shape, Numbers.Dropout, source).to_type(added.dtype)) : added;
+
+    /// <summary>Says that the layer's own weight has changed, for families that keep numbers of it.</summary>
+    internal virtual void BaseChanged() { }
+
+    /// <summary>Shape of the inner activations that kohya's neuron and rank dropout mask; null where the family has none.</summary>
     internal virtual long[]? InnerShape(Tensor x) => null;
 
     /// <summary>‖ΔW‖ (Frobenius) at strength 1; null where the family has no norm to limit.</summary>
@@ -107,15 +161,18 @@ public abstract class Adapter
     /// <summary>The tensors as a file stores them, named without the adapter's name. The caller's scope owns new ones.</summary>
     public virtual IEnumerable<KeyValuePair<string, Tensor>> Saved()
     {
-        var alpha = Numbers.SavedAlpha ?? Numbers.Alpha;
-        yield return new("alpha", Numbers.WholeAlpha ? tensor((long)alpha) : tensor((float)alpha));
+        yield return new("alpha", AlphaTensor());
         foreach (var parameter in parameters) yield return new(parameter.Name, parameter.Value);
     }
 
-    /// <summary>Reads the tensors of a file into the parameters; shapes agree already.</summary>
+    /// <summary>The alpha as it is saved.</summary>
+    protected Tensor AlphaTensor() => Numbers.WholeAlpha ? tensor((long)(Numbers.SavedAlpha ?? SavedAlpha)) : tensor((float)(Numbers.SavedAlpha ?? SavedAlpha));
+
+    /// <summary>Reads the tensors of a file into the parameters; shapes agree already, and those it must have are there.</summary>
     public virtual void Load(AdapterParts parts)
     {
-        foreach (var parameter in parameters) parts.CopyTo(parameter.Name, parameter.Value);
+        foreach (var parameter in parameters)
+            if (parts.Has(parameter.Name)) parts.CopyTo(parameter.Name, parameter.Value);
     }
 
     internal void TakeDropouts(NetworkOptions options) =>
@@ -129,10 +186,11 @@ public abstract class Adapter
     /// <param name="name">Its name in files, without the adapter's.</param>
     /// <param name="plus">Whether LoRA+ gives it the larger learning rate.</param>
     /// <param name="frozen">Whether it is saved but not trained.</param>
+    /// <param name="idle">Whether it has gradients, but no optimizer moves it.</param>
     /// <param name="shape">Its shape.</param>
-    protected AdapterParameter Declare(string name, long[] shape, bool plus = false, bool frozen = false)
+    protected AdapterParameter Declare(string name, long[] shape, bool plus = false, bool frozen = false, bool idle = false)
     {
-        var parameter = new AdapterParameter(this, name, shape, plus, frozen);
+        var parameter = new AdapterParameter(this, name, shape, plus, frozen) { IsIdle = idle };
         parameters.Add(parameter);
         return parameter;
     }
@@ -160,6 +218,15 @@ public sealed class AdapterParameter
 
     /// <summary>Whether it is saved but not trained.</summary>
     public bool IsFrozen { get; }
+
+    /// <summary>Whether it has gradients, but belongs to no group: no optimizer moves it.</summary>
+    public bool IsIdle { get; internal init; }
+
+    /// <summary>
+    /// Whether a recorded pass has gone through it since the last <see cref="Network.ForgetReached"/>. torch gives other tensors no gradient at all, and
+    /// its optimizers then leave them alone: no decay, no step counted.
+    /// </summary>
+    public bool Reached { get; internal set; }
 
     /// <summary>First element in the network's flat buffer.</summary>
     public long Start { get; private set; }

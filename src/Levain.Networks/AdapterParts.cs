@@ -1,3 +1,4 @@
+using System.Globalization;
 using Levain.Core;
 using static TorchSharp.torch;
 
@@ -9,6 +10,9 @@ namespace Levain.Networks;
 public sealed class AdapterParts(string path, string module)
 {
     private readonly Dictionary<string, (string Key, long[] Shape, Func<Tensor> Load)> parts = [];
+
+    /// <summary>The file, for messages.</summary>
+    public string Path => path;
 
     /// <summary>The file's own name of the layer.</summary>
     public string Module => module;
@@ -38,10 +42,23 @@ public sealed class AdapterParts(string path, string module)
         return new(rank, alpha == 0 ? rank : alpha);
     }
 
-    private double Number(string name)
+    /// <summary>A part of one number.</summary>
+    public double Number(string name)
     {
         using var scope = NewDisposeScope();
         return Load(name).to_type(ScalarType.Float64).reshape(-1)[0].item<double>();
+    }
+
+    /// <summary>
+    /// A part of one number that somebody once wrote down: of an fp16 number the shortest decimal that it stands for. A constraint of 0.01 is
+    /// 0.010002 in fp16, and training went by 0.01.
+    /// </summary>
+    public double WrittenNumber(string name)
+    {
+        using var scope = NewDisposeScope();
+        var value = Load(name).reshape(-1)[0];
+        return value.dtype == ScalarType.Float16
+            ? double.Parse(value.item<Half>().ToString(CultureInfo.InvariantCulture), CultureInfo.InvariantCulture) : value.to_type(ScalarType.Float64).item<double>();
     }
 
     /// <summary>Hands <paramref name="adapter"/> back if every tensor of the file has the shape the layer asks for, up to sides of 1.</summary>
@@ -50,12 +67,19 @@ public sealed class AdapterParts(string path, string module)
     {
         foreach (var parameter in adapter.Parameters)
         {
-            if (!parts.TryGetValue(parameter.Name, out var part)) continue;
-            if (!Significant(part.Shape).SequenceEqual(Significant(parameter.Shape)))
-                throw new CheckpointException(path, $"is [{string.Join(", ", part.Shape)}], but the layer {adapter.Site.Layer.Key} of this base asks for "
-                    + $"[{string.Join(", ", parameter.Shape)}]: the network was made for another kind of base model.", part.Key);
+            if (parts.ContainsKey(parameter.Name)) Expect(adapter.Site, parameter.Name, parameter.Shape);
         }
         return adapter;
+    }
+
+    /// <summary>Sees to it that a part has the shape the layer asks for, up to sides of 1.</summary>
+    /// <exception cref="CheckpointException">It has not.</exception>
+    public void Expect(AdapterSite site, string name, IReadOnlyList<long> shape)
+    {
+        var part = parts[name];
+        if (!Significant(part.Shape).SequenceEqual(Significant(shape)))
+            throw new CheckpointException(path, $"is [{string.Join(", ", part.Shape)}], but the layer {site.Layer.Key} of this base asks for "
+                + $"[{string.Join(", ", shape)}]: the network was made for another kind of base model.", part.Key);
     }
 
     /// <summary>Copies a part, converting its type; sides of 1 may differ (SD 2's projections are linear or 1×1 convolutions).</summary>
@@ -64,6 +88,14 @@ public sealed class AdapterParts(string path, string module)
         using var scope = NewDisposeScope();
         using var frozen = no_grad();
         destination.copy_(Load(name).reshape(destination.shape));
+    }
+
+    /// <summary>As <see cref="CopyTo"/>, but adds to what is there.</summary>
+    public void AddTo(string name, Tensor destination)
+    {
+        using var scope = NewDisposeScope();
+        using var frozen = no_grad();
+        destination.add_(Load(name).reshape(destination.shape).to_type(destination.dtype));
     }
 
     private static IEnumerable<long> Significant(IEnumerable<long> shape) => shape.Where(side => side != 1);

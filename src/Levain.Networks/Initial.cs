@@ -14,4 +14,13 @@ internal static class Initial
         var bound = Math.Sqrt(3) * (gain / Math.Sqrt(values.numel() / values.shape[0]));
         values.uniform_(-bound, bound, generator);
     }
+
+    /// <summary>Normal around 0.</summary>
+    /// <param name="values">What is filled.</param>
+    /// <param name="deviation">Standard deviation.</param>
+    /// <param name="generator">Where the numbers come from.</param>
+    public static void Normal(Tensor values, double deviation, Generator generator) => values.normal_(0, deviation, generator);
+
+    /// <summary>What torch's modules are filled with when they are made, before a family fills them anew: as many numbers, thrown away.</summary>
+    public static void Made(Tensor values, Generator generator) => values.uniform_(0, 1, generator);
 }

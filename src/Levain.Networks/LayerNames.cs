@@ -44,6 +44,7 @@ public static partial class LayerNames
             yield break;
         }
         var ldm = Ldm(key);
+        yield return KohyaOft.Prefix + key.Replace('.', '_');
         yield return "unet." + key;
         yield return "unet." + Processor(key);
         yield return "unet." + ldm;
@@ -60,6 +61,7 @@ public static partial class LayerNames
         {
             case "conv_in": return "input_blocks.0.0";
             case "conv_out": return "out.2";
+            case "conv_norm_out": return "out.0";
             case "time_embedding.linear_1": return "time_embed.0";
             case "time_embedding.linear_2": return "time_embed.2";
         }

@@ -72,6 +72,7 @@ internal sealed class LayerSlot(IAdaptableLayer layer) : ILayerPatch
     private void Settle()
     {
         Forget();
+        foreach (var one in hanging) one.Adapter.BaseChanged();
         var merged = hanging.Where(one => one.Merged);
         if (!merged.Any() && original is null) return;
         using var frozen = no_grad();

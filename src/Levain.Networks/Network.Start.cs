@@ -14,7 +14,7 @@ public sealed partial class Network
     /// <exception cref="CheckpointException">Nothing in it fits the base, or it holds a kind of adapter or model this version lacks; the message names it.</exception>
     public static Network Load(TensorFile file, ModelLayers layers, NetworkOptions options, Generator generator)
     {
-        var (adapters, notes) = NetworkFile.Read(file, layers);
+        var (adapters, notes) = NetworkFile.Read(file, layers, AdapterFamilies.Named(options.Family));
         bool trains(Adapter adapter) => adapter.Site.Part == NetworkPart.UNet ? options.TrainUNet : options.TrainTextEncoder;
         if (!adapters.Any(pair => trains(pair.Adapter)))
             throw new CheckpointException(file.Path, "adapts nothing of the part that is to be trained. Use another file, or train both parts.");
@@ -42,6 +42,10 @@ public sealed partial class Network
         foreach (var adapter in Adapters)
         {
             if (!sites.TryGetValue(adapter.Site, out var parts)) continue;
+            if (adapter.Family.Read(adapter.Site, parts) is not { } read)
+                throw new CheckpointException(file.Path, $"holds {string.Join(", ", parts.Names)}, which is no {adapter.Family.Name}. Use a file of that family, or the file's family in network.family.", parts.Module);
+            if (read.Numbers.Rank != adapter.Numbers.Rank && adapter is RankPieces)
+                throw new CheckpointException(file.Path, $"is of rank {read.Numbers.Rank}, and this network of {adapter.Numbers.Rank}. Set network.rank to the file's.", parts.Module);
             foreach (var parameter in adapter.Parameters)
                 if (parts.Has(parameter.Name) && parts.ShapeOf(parameter.Name).Aggregate(1L, (product, side) => product * side) != parameter.Length)
                     throw new CheckpointException(file.Path, $"has {parameter.Name} as [{string.Join(", ", parts.ShapeOf(parameter.Name))}], and this network has [{string.Join(", ", parameter.Shape)}]. "

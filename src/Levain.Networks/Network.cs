@@ -16,6 +16,7 @@ public sealed partial class Network : IDisposable
     private readonly Tensor values;
     private Tensor? gradients;
     private Generator? dropouts;
+    private PythonRandom? ranks;
     private bool training;
 
     // A run of the flat buffer that always has one learning rate.
@@ -40,7 +41,7 @@ public sealed partial class Network : IDisposable
     /// <summary>Gradients of <see cref="Values"/>, element for element; made when <see cref="Training"/> is first set. Backward passes add to it.</summary>
     public Tensor Gradients => gradients ?? throw new InvalidOperationException("A network has gradients once it trains.");
 
-    /// <summary>How many elements of <see cref="Values"/>, from the first, are trained.</summary>
+    /// <summary>How many elements of <see cref="Values"/>, from the first, have gradients.</summary>
     public long TrainedLength { get; }
 
     /// <summary>What a loaded file had beside adapters for this base; empty for a new network.</summary>
@@ -57,6 +58,26 @@ public sealed partial class Network : IDisposable
         }
     }
 
+    /// <summary>Where DyLoRA draws its ranks while training: Python's generator of the run, as in kohya and LyCORIS. Null: all ranks take part.</summary>
+    public PythonRandom? RankSource
+    {
+        get => ranks;
+        set
+        {
+            ranks = value;
+            foreach (var adapter in Adapters) adapter.RankSource = training ? value : null;
+        }
+    }
+
+    /// <summary>Timestep of each picture in the batch that is passed through the U-Net, for families whose rank follows the noise; null: full rank.</summary>
+    public IReadOnlyList<int>? Timesteps
+    {
+        set
+        {
+            foreach (var adapter in Adapters) adapter.Timesteps = adapter.Site.Part == NetworkPart.UNet ? value : null;
+        }
+    }
+
     /// <summary>Whether passes are training steps: gradients are collected and dropouts drawn. Off for previews and validation; off at first.</summary>
     public bool Training
     {
@@ -64,7 +85,7 @@ public sealed partial class Network : IDisposable
         set
         {
             training = value;
-            DropoutSource = dropouts;
+            (DropoutSource, RankSource) = (dropouts, ranks);
             if (value && gradients is null)
             {
                 gradients = zeros_like(values).DetachFromDisposeScope();
@@ -79,14 +100,20 @@ public sealed partial class Network : IDisposable
     /// <param name="options">Family, sizes and parts.</param>
     /// <param name="layers">The base's layers.</param>
     /// <param name="generator">Drawn from in kohya's order, for the text encoder first; also for a part that is not trained, as kohya creates it and then drops it.</param>
-    /// <exception cref="SettingsException">No layer of the base is adapted.</exception>
+    /// <exception cref="SettingsException">No layer of the base is adapted, or one of them cannot be with this rank.</exception>
     public static Network Create(NetworkOptions options, ModelLayers layers, Generator generator)
     {
         var family = AdapterFamilies.Named(options.Family);
         var targets = family.Targets(options);
-        var made = new List<Adapter>();
-        foreach (var site in layers.Sites.Where(targets.Include))
-            if (options.NumbersAt(site) is { } numbers) made.Add(family.Create(site, numbers));
+        var (made, problems) = (new List<Adapter>(), new Problems());
+        foreach (var site in layers.Sites)
+        {
+            if (options.AdapterAt(site, targets) is not { } chosen) continue;
+            if (chosen.Family.Check(site, chosen.Numbers) is { } problem) problems.Add("network." + problem.Where, problem.What, problem.Fix);
+            else made.Add(chosen.Family.Create(site, chosen.Numbers));
+            if (problems.Any) break;
+        }
+        problems.ThrowIfAny();
 
         bool trains(Adapter adapter) => adapter.Site.Part == NetworkPart.UNet ? options.TrainUNet : options.TrainTextEncoder;
         var kept = made.Where(trains).ToList();
@@ -110,7 +137,7 @@ public sealed partial class Network : IDisposable
     /// <exception cref="CheckpointException">Nothing in it fits the base, or it holds a kind of adapter or model this version lacks; the message names it.</exception>
     public static Network Load(TensorFile file, ModelLayers layers, NetworkOptions? options = null)
     {
-        var (adapters, notes) = NetworkFile.Read(file, layers);
+        var (adapters, notes) = NetworkFile.Read(file, layers, options is null ? null : AdapterFamilies.Named(options.Family));
         var network = new Network(options ?? new(), adapters[0].Adapter.Family, [.. adapters.Select(pair => pair.Adapter)]) { Notes = notes };
         foreach (var (adapter, parts) in adapters)
         {
@@ -165,7 +192,7 @@ public sealed partial class Network : IDisposable
     /// <summary>Says that a new gradient begins: no adapter has been reached by it.</summary>
     public void ForgetReached()
     {
-        foreach (var adapter in Adapters) adapter.Reached = false;
+        foreach (var parameter in Adapters.SelectMany(adapter => adapter.Parameters)) parameter.Reached = false;
     }
 
     /// <summary>Learning rates for an optimizer, in kohya's order. Groups of rate 0 are left out: their adapters stay as they are, in the network and in its file.</summary>
@@ -203,6 +230,7 @@ public sealed partial class Network : IDisposable
             (sum, count, max) = (sum + norm, count + 1, Math.Max(max, norm));
         }
         if (scaled > 0) Forget();
+        if (scaled == 0 && options.Form.AsLycoris && Family.Origin == AdapterOrigin.Lycoris) return (0, 0, 0);          // L-06
         return (scaled, count == 0 ? 0 : sum / count, max);
     }
 
@@ -226,6 +254,7 @@ public sealed partial class Network : IDisposable
     public void Dispose()
     {
         Detach();
+        foreach (var adapter in Adapters) adapter.BaseChanged();
         foreach (var parameter in Adapters.SelectMany(adapter => adapter.Parameters)) parameter.Release();
         gradients?.Dispose();
         values.Dispose();
@@ -256,18 +285,22 @@ public sealed partial class Network : IDisposable
             foreach (var block in Adapters.Where(adapter => adapter.Site.Part == part)
                 .GroupBy(adapter => part == NetworkPart.UNet && options.BlockRates is not null ? (int?)adapter.Site.Block : null))
             {
-                var trained = block.SelectMany(adapter => adapter.Parameters).Where(parameter => !parameter.IsFrozen).ToList();
+                var trained = block.SelectMany(adapter => adapter.Parameters).Where(parameter => parameter is { IsFrozen: false, IsIdle: false }).ToList();
                 var split = options.PlusRatio(part) is not null;
                 place(part, block.Key, false, trained.Where(parameter => !(split && parameter.IsPlus)));
                 if (split) place(part, block.Key, true, trained.Where(parameter => parameter.IsPlus));
             }
 
-        var length = position;
-        foreach (var parameter in Adapters.SelectMany(adapter => adapter.Parameters).Where(parameter => parameter.IsFrozen))
+        void bind(AdapterParameter parameter)
         {
             parameter.Bind(values, position);
             position += parameter.Length;
         }
+
+        var others = Adapters.SelectMany(adapter => adapter.Parameters).ToList();
+        others.FindAll(parameter => parameter.IsIdle).ForEach(bind);
+        var length = position;
+        others.FindAll(parameter => parameter.IsFrozen).ForEach(bind);
         return length;
     }
 

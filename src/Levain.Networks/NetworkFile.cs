@@ -17,10 +17,10 @@ internal static class NetworkFile
 
     /// <summary>Adapters in the base's order, not yet filled, each with its tensors; and remarks on everything left out.</summary>
     /// <exception cref="CheckpointException">Nothing fits, or it is for another model or of a family this version lacks.</exception>
-    public static (IReadOnlyList<(Adapter Adapter, AdapterParts Parts)> Adapters, IReadOnlyList<string> Notes) Read(TensorFile file, ModelLayers layers)
+    public static (IReadOnlyList<(Adapter Adapter, AdapterParts Parts)> Adapters, IReadOnlyList<string> Notes) Read(TensorFile file, ModelLayers layers, AdapterFamily? preferred = null)
     {
         var (sites, notes) = Place(file, layers);
-        return ([.. layers.Sites.Where(sites.ContainsKey).Select(site => (Make(file, site, sites[site]), sites[site]))], notes);
+        return ([.. layers.Sites.Where(sites.ContainsKey).Select(site => (Make(file, site, sites[site], preferred), sites[site]))], notes);
     }
 
     /// <summary>The file's tensors by the layers of a base; and remarks on everything left out.</summary>
@@ -82,12 +82,8 @@ internal static class NetworkFile
         return (modules, others);
     }
 
-    private static Adapter Make(TensorFile file, AdapterSite site, AdapterParts parts)
-    {
-        foreach (var family in AdapterFamilies.All)
-            if (family.Read(site, parts) is { } adapter) return adapter;
-        throw new CheckpointException(file.Path, $"has the tensors {string.Join(", ", parts.Names)}, which make no adapter that this version knows.", parts.Module);
-    }
+    private static Adapter Make(TensorFile file, AdapterSite site, AdapterParts parts, AdapterFamily? preferred) => AdapterFamilies.Read(site, parts, preferred)
+        ?? throw new CheckpointException(file.Path, $"has the tensors {string.Join(", ", parts.Names)}, which make no adapter that this version knows.", parts.Module);
 
     // Only SDXL has a second text encoder, or two transformer blocks in one place.
     private static bool IsSdxl(string module) =>

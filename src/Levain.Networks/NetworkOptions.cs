@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using Levain.Core;
 
 namespace Levain.Networks;
@@ -15,11 +16,32 @@ public sealed record NetworkOptions
     /// <summary>Scale numerator: the delta is multiplied by alpha ÷ rank. 0 means the rank itself; default 16.</summary>
     public double Alpha { get; init; } = 16;
 
-    /// <summary>Inner dimension of convolutions larger than 1×1; set, it adapts resnets and samplers too. Null or 0: attention only.</summary>
+    /// <summary>Inner dimension of convolutions larger than 1×1. kohya's families: set, it adapts resnets and samplers too. LyCORIS' families: null is the rank, 0 leaves these convolutions out.</summary>
     public int? ConvRank { get; init; }
 
-    /// <summary>Scale numerator of convolutions larger than 1×1; default 1.</summary>
-    public double ConvAlpha { get; init; } = 1;
+    /// <summary>Scale numerator of convolutions larger than 1×1. Null: 1 as kohya's, or the alpha for LyCORIS' families.</summary>
+    public double? ConvAlpha { get; init; }
+
+    /// <summary>How adapters are built beside their size.</summary>
+    public AdapterForm Form { get; init; } = new();
+
+    /// <summary>Which layers LyCORIS' families adapt; null: the preset <c>full</c>.</summary>
+    public LayerTargets? Targets { get; init; }
+
+    /// <summary>kohya's OFT: all linear layers of the transformer, not only attention.</summary>
+    public bool AllLinear { get; init; }
+
+    /// <summary>Whether LyCORIS' families train weight and bias of normalisations beside their own layers.</summary>
+    public bool TrainNorm { get; init; }
+
+    /// <summary>Patterns of layer names, as regular expressions that may match anywhere: only these are adapted. Empty: all that the family adapts.</summary>
+    public IReadOnlyList<string> Include { get; init; } = [];
+
+    /// <summary>Patterns of layer names that get no adapter; wins over <see cref="Include"/>.</summary>
+    public IReadOnlyList<string> Exclude { get; init; } = [];
+
+    /// <summary>Ranks by pattern of layer names; the first that matches counts. 0 leaves a layer out.</summary>
+    public IReadOnlyList<KeyValuePair<string, int>> RanksByName { get; init; } = [];
 
     /// <summary>Share of the inner activations that is zeroed in a training step; 0 to below 1.</summary>
     public double Dropout { get; init; }
@@ -66,24 +88,46 @@ public sealed record NetworkOptions
         problems.Require(Rank is >= 1 and <= MostRank, "rank", $"is {Rank}.", $"Use 1 to {MostRank}; 16 suits most subjects.");
         problems.Require(Alpha >= 0 && double.IsFinite(Alpha), "alpha", $"is {Alpha}.", "Use a positive number; the rank itself gives scale 1.");
         problems.Require(ConvRank is null or (>= 0 and <= MostRank), "conv_rank", $"is {ConvRank}.", $"Use 1 to {MostRank}, or leave it out to adapt no 3x3 convolutions.");
-        problems.Require(ConvAlpha >= 0 && double.IsFinite(ConvAlpha), "conv_alpha", $"is {ConvAlpha}.", "Use a positive number; the default is 1.");
+        problems.Require(ConvAlpha is null or >= 0 and < double.PositiveInfinity, "conv_alpha", $"is {ConvAlpha}.", "Use a positive number; the default is 1.");
         foreach (var (name, share) in new[] { ("dropout", Dropout), ("rank_dropout", RankDropout), ("module_dropout", ModuleDropout) })
             problems.Require(share is >= 0 and < 1, name, $"is {share}.", "Use a share from 0 to below 1; 0.1 is usual.");
         foreach (var (name, ratio) in new[]
             { ("loraplus_ratio", LoraPlusRatio), ("loraplus_unet_ratio", LoraPlusUNetRatio), ("loraplus_text_encoder_ratio", LoraPlusTextEncoderRatio) })
             problems.Require(ratio is null or >= 0, name, $"is {ratio}.", "Use a positive factor; 16 is the paper's.");
         problems.Require(TrainUNet || TrainTextEncoder, "train_unet", "and train_text_encoder are both false: nothing would be trained.", "Leave one of them on.");
+        foreach (var (name, patterns) in new (string, IEnumerable<string>)[] { ("include", Include), ("exclude", Exclude), ("ranks_by_name", RanksByName.Select(pair => pair.Key)) })
+            foreach (var pattern in patterns)
+                if (FlawOf(pattern) is { } flaw) problems.Add(name, $"holds \"{pattern}\", which is no pattern: {flaw}", "Write a regular expression, such as attn2 or down_blocks\\.1.");
+        problems.Require(RanksByName.All(pair => pair.Value is >= 0 and <= MostRank), "ranks_by_name", "holds a rank out of range.", $"Use 0 to {MostRank}.");
+        Targets?.Check(problems.In("preset"));
         BlockRanks?.Check(problems.In("blocks"));
         BlockRates?.Check(problems.In("blocks"));
     }
 
-    /// <summary>Rank, alpha and dropouts at a site; null where the site gets no adapter.</summary>
-    public AdapterNumbers? NumbersAt(AdapterSite site)
+    /// <summary>Family, rank, alpha, form and dropouts at a site; null where the site gets no adapter.</summary>
+    public (AdapterFamily Family, AdapterNumbers Numbers)? AdapterAt(AdapterSite site, LayerTargets targets)
     {
-        var spatial = site.Layer.Shape.IsSpatial;
-        var (rank, alpha) = spatial ? (ConvRank ?? 0, ConvAlpha) : (Rank, Alpha);
-        var whole = WholeAlpha && !spatial;
-        if (site.Block >= 0)
+        var key = site.Layer.Key;
+        if (targets.Choose(site) is not { } change || !Takes(key)) return null;
+        var family = AdapterFamilies.Named(change.Family ?? Family);
+        if (site.Layer.Shape.IsNorm)
+        {
+            if (TrainNorm) family = AdapterFamilies.Norm;
+            if (family != AdapterFamilies.Norm) return null;
+        }
+        else if (!family.Adapts(site.Layer.Shape)) return null;
+        return NumbersAt(site, family, targets.Convolutions, change) is { } numbers ? (family, numbers) : null;
+    }
+
+    private AdapterNumbers? NumbersAt(AdapterSite site, AdapterFamily family, bool convolutions, AdapterChange change)
+    {
+        var (spatial, lycoris) = (site.Layer.Shape.IsSpatial, family.Origin == AdapterOrigin.Lycoris);
+        var (rank, alpha) = !spatial ? (Rank, Alpha)
+            : family.OneSize ? (ConvRank > 0 ? Rank : 0, Alpha)
+            : lycoris ? (convolutions ? ConvRank ?? Rank : 0, ConvAlpha ?? Alpha)
+            : (ConvRank ?? 0, ConvAlpha ?? 1);
+        var whole = WholeAlpha && family.KeepsWholeAlpha && (!spatial || family.OneSize);
+        if (site.Block >= 0 && !lycoris)
         {
             if (BlockRates is { } rates && rates.Weights[site.Block] == 0) return null;
             if (BlockRanks is { } blocks)
@@ -94,18 +138,46 @@ public sealed record NetworkOptions
                     : (blocks.Ranks[site.Block], blocks.Alphas?[site.Block] ?? alpha);
             }
         }
+        foreach (var (pattern, own) in RanksByName)
+            if (Matches(pattern, site.Layer.Key))
+            {
+                rank = own;
+                break;
+            }
+        // In LyCORIS a rank and an alpha of 0 are no rank and no alpha of one's own.
+        (rank, alpha) = (change.Rank is > 0 and var ownRank ? ownRank : rank, change.Alpha is { } ownAlpha && ownAlpha != 0 ? ownAlpha : alpha);
         if (rank == 0) return null;
-        return new(rank, alpha == 0 ? rank : alpha)
+        var unscaled = alpha == 0 && family.Name != AdapterFamilies.KohyaOft.Name;
+        return new(rank, unscaled ? rank : alpha)
         {
-            WholeAlpha = whole || (WholeAlpha && alpha == 0),
+            WholeAlpha = (whole && change.Alpha is null) || (WholeAlpha && family.KeepsWholeAlpha && unscaled),
+            Form = change.Form?.Invoke(Form) ?? Form,
             Dropout = Dropout,
             RankDropout = RankDropout,
             ModuleDropout = ModuleDropout,
         };
     }
 
+    // The length of a pattern's search is bounded: patterns may come from a stranger's file.
+    private static bool Matches(string pattern, string name) => Regex.IsMatch(name, pattern, RegexOptions.CultureInvariant, TimeSpan.FromSeconds(1));
+
+    private bool Takes(string key) => (Include.Count == 0 || Include.Any(pattern => Matches(pattern, key))) && !Exclude.Any(pattern => Matches(pattern, key));
+
     /// <summary>Whether resnets and samplers are adapted too.</summary>
     public bool AdaptsConvolutions => ConvRank > 0 || BlockRanks?.ConvRanks is not null || GrownTargets;
+
+    private static string? FlawOf(string pattern)
+    {
+        try
+        {
+            _ = new Regex(pattern);
+            return null;
+        }
+        catch (ArgumentException exception)
+        {
+            return exception.Message;
+        }
+    }
 
     internal double? PlusRatio(NetworkPart part)
     {
@@ -114,11 +186,14 @@ public sealed record NetworkOptions
     }
 }
 
-/// <summary>Size and dropouts of one adapter.</summary>
+/// <summary>Size, form and dropouts of one adapter.</summary>
 /// <param name="Rank">Inner dimension r.</param>
 /// <param name="Alpha">Scale numerator; never 0.</param>
 public sealed record AdapterNumbers(int Rank, double Alpha)
 {
+    /// <summary>How it is built.</summary>
+    public AdapterForm Form { get; init; } = new();
+
     /// <summary>K-30: alpha is written as int64.</summary>
     public bool WholeAlpha { get; init; }
 

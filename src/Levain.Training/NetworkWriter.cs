@@ -40,7 +40,7 @@ internal sealed class NetworkWriter : IDisposable
             Precision.Fp32 => ScalarType.Float32,
             _ => null,
         });
-        var (session, started, _, _) = identity();
+        var (session, started, _) = identity();
         var metadata = LoraMetadata.Build(plan, new()
         {
             SessionId = session,
@@ -51,8 +51,8 @@ internal sealed class NetworkWriter : IDisposable
             BaseHashes = baseHashes.GetAwaiter().GetResult(),
             VaeHashes = vaeHashes.GetAwaiter().GetResult(),
         }, save.Reason);
-        var (hash, legacy) = ModelHashes.Sshs(tensors, metadata);
-        (metadata["sshs_model_hash"], metadata["sshs_legacy_hash"]) = (hash, legacy);
+        if (network.Family.Origin is AdapterOrigin.Lycoris) metadata["sshs_model_hash"] = ModelHashes.Lycoris(tensors);
+        else (metadata["sshs_model_hash"], metadata["sshs_legacy_hash"]) = ModelHashes.Sshs(tensors, metadata);
         try
         {
             Safetensors.Write(save.Path, tensors, metadata);

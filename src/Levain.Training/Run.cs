@@ -66,12 +66,10 @@ public sealed partial class Run : IDisposable
         network.Attach();
         network.Training = true;
         network.DropoutSource = random.Torch;
+        network.RankSource = random.Python;
         model.UNet.Draws = random.Torch;          // blocks that are computed twice drop the same twice
 
-        loader = new(plan.Dataset, random.Python, random.EpochOrder, plan.Length.Steps, latents)
-        {
-            Workers = settings.Training.LoaderWorkers > 0 ? new(settings.Training.LoaderWorkers, settings.Training.PersistentWorkers, random.EpochOrder) : null,
-        };
+        loader = new(plan.Dataset, random.Python, random.EpochOrder, plan.Length.Steps, latents);
         validation = plan.Dataset.Validation.Count > 0 ? new(plan.Dataset, plan.Length.Steps, latents) : null;
         updater = new(network, plan);
         captions = new(model.TextEncoder, settings.Model, changes: StatesChange());
@@ -148,6 +146,7 @@ public sealed partial class Run : IDisposable
         var context = captions.Of(batch.Captions);
         var noised = objective.Noise(z, random);
         var times = tensor(noised.Timesteps.Select(t => (float)t).ToArray()).to(z.device);
+        network.Timesteps = noised.Timesteps;
         var prediction = model.UNet.call(noised.Noisy, times, context);
         var loss = objective.Loss(prediction, noised, batch.LossWeights, batch.Masks);
 

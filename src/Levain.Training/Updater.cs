@@ -95,7 +95,7 @@ internal sealed class Updater : IDisposable
         for (var i = 0; i < counts.Length;)
         {
             var first = i;
-            while (i < counts.Length && group.Parameters[i].Adapter.Reached && counts[i] == counts[first]) i++;
+            while (i < counts.Length && group.Parameters[i].Reached && counts[i] == counts[first]) i++;
             if (i == first)
             {
                 i++;

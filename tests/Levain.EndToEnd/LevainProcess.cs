@@ -34,7 +34,6 @@ internal sealed class Running : IDisposable
 {
     private readonly Process process;
     private readonly StringBuilder output = new(), error = new();
-    private Thread[] readers = [];
 
     private Running(Process process) => this.process = process;
 
@@ -48,8 +47,11 @@ internal sealed class Running : IDisposable
     {
         var start = new ProcessStartInfo(program, arguments) { WorkingDirectory = folder, RedirectStandardOutput = true, RedirectStandardError = true };
         var running = new Running(new() { StartInfo = start });
+        running.process.OutputDataReceived += (_, line) => Add(running.output, line.Data);
+        running.process.ErrorDataReceived += (_, line) => Add(running.error, line.Data);
         running.process.Start();
-        running.readers = [Read(running.process.StandardOutput, running.output), Read(running.process.StandardError, running.error)];
+        running.process.BeginOutputReadLine();
+        running.process.BeginErrorReadLine();
         return running;
     }
 
@@ -60,15 +62,13 @@ internal sealed class Running : IDisposable
     public bool WaitForNote(string words, TimeSpan patience)
     {
         var clock = Stopwatch.StartNew();
-        lock (error)
+        while (clock.Elapsed < patience)
         {
-            while (!error.ToString().Contains(words, StringComparison.Ordinal))
-            {
-                var left = patience - clock.Elapsed;
-                if (left <= TimeSpan.Zero || !readers[^1].IsAlive || !Monitor.Wait(error, left)) return error.ToString().Contains(words, StringComparison.Ordinal);
-            }
-            return true;
+            lock (error)
+                if (error.ToString().Contains(words, StringComparison.Ordinal)) return true;
+            if (process.WaitForExit(5)) { process.WaitForExit(); lock (error) return error.ToString().Contains(words, StringComparison.Ordinal); }
         }
+        return false;
     }
 
     public Outcome Wait(TimeSpan patience)
@@ -78,7 +78,7 @@ internal sealed class Running : IDisposable
             process.Kill(entireProcessTree: true);
             throw new TimeoutException($"{process.StartInfo.FileName} {string.Join(' ', process.StartInfo.ArgumentList)} did not end within {patience}.\n{error}");
         }
-        foreach (var reader in readers) reader.Join();
+        process.WaitForExit(); // the streams too
         return new(process.ExitCode, output.ToString(), error.ToString());
     }
 
@@ -88,20 +88,9 @@ internal sealed class Running : IDisposable
         process.Dispose();
     }
 
-    // Threads of their own: the pool's are busy with tests that wait.
-    private static Thread Read(StreamReader stream, StringBuilder text)
+    private static void Add(StringBuilder text, string? line)
     {
-        var reader = new Thread(() =>
-        {
-            while (stream.ReadLine() is { } line)
-                lock (text)
-                {
-                    text.AppendLine(line);
-                    Monitor.PulseAll(text);
-                }
-            lock (text) Monitor.PulseAll(text);
-        }) { IsBackground = true };
-        reader.Start();
-        return reader;
+        if (line is null) return;
+        lock (text) text.AppendLine(line);
     }
 }

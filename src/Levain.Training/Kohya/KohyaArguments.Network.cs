@@ -1,10 +1,13 @@
 using Levain.Core;
+using Levain.Networks;
 using Levain.Training.Settings;
 
 namespace Levain.Training.Kohya;
 
 public static partial class KohyaArguments
 {
+    private static readonly string[] Modules = ["networks.lora", "networks.lora_fa", "networks.dylora", "networks.oft", "lycoris.kohya"];
+
     // Strengths that are missing at the end are 1.
     private static IReadOnlyList<BaseNetwork> BaseNetworks(KohyaCommandLine line)
     {
@@ -16,77 +19,138 @@ public static partial class KohyaArguments
     {
         var module = line.Text("network_module");
         if (module is null) problems.Add("--network_module", "is not given.", "Use networks.lora.");
-        else if (module != "networks.lora") problems.Add("--network_module", $"is {module}, which is not supported.", "Use networks.lora; conv_dim in --network_args adapts convolutions too.");
+        else if (!Modules.Contains(module)) problems.Add("--network_module", $"is {module}, which is not supported.", Nearest.Advice(module, Modules));
         var rank = line.Whole("network_dim") ?? DefaultRank;
         var network = new NetworkSettings
         {
             Weights = FullPath(line.Text("network_weights")),
             RankFromWeights = line.Flag("dim_from_weights"),
             Rank = rank,
-            Alpha = line.Number("network_alpha") is 0 ? rank : line.Number("network_alpha"),
+            Alpha = line.Number("network_alpha") is 0 && module != "networks.oft" ? rank : line.Number("network_alpha"),
             Dropout = line.Number("network_dropout"),
             MaxNorm = line.Number("scale_weight_norms"),
             Train = line.Flag("network_train_unet_only") ? TrainedPart.Unet : line.Flag("network_train_text_encoder_only") ? TrainedPart.TextEncoder : TrainedPart.Both,
         };
-        if (line.Texts("network_args") is not { } words) return (network, null);
-        var pairs = new OrderedDictionary<string, string>();
-        foreach (var word in words)
+        OrderedDictionary<string, string>? pairs = null;
+        foreach (var word in line.Texts("network_args") ?? [])
         {
             var equals = word.IndexOf('=');
             if (equals <= 0) problems.Add("--network_args", $"holds \"{word}\".", "Write name=value.");
-            else pairs[word[..equals]] = word[(equals + 1)..];
+            else (pairs ??= [])[word[..equals]] = word[(equals + 1)..];
         }
-        if (module != "networks.lora") return (network, [.. pairs]);
-        var known = new List<string>();
-        var at = problems.In("--network_args");
-        network = network with
+        var arguments = new NetworkArguments(pairs ?? [], problems.In("--network_args"));
+        network = module switch
         {
-            ConvRank = Arg("conv_dim", Int, null),
-            ConvAlpha = Arg("conv_alpha", Double, null) ?? 1,
-            Dropout = Arg("dropout", Double, null) ?? network.Dropout,
-            RankDropout = Arg("rank_dropout", Double, null),
-            ModuleDropout = Arg("module_dropout", Double, null),
-            BlockRanks = List("block_dims", Int),
-            BlockAlphas = List("block_alphas", Double),
-            ConvBlockRanks = List("conv_block_dims", Int),
-            ConvBlockAlphas = List("conv_block_alphas", Double),
-            DownWeights = Curve("down_lr_weight"),
-            MidWeight = Curve("mid_lr_weight"),
-            UpWeights = Curve("up_lr_weight"),
-            BlockZeroThreshold = Arg("block_lr_zero_threshold", Double, null) ?? 0,
-            LoraPlusRatio = Arg("loraplus_lr_ratio", Double, null),
-            LoraPlusUnetRatio = Arg("loraplus_unet_lr_ratio", Double, null),
-            LoraPlusTextEncoderRatio = Arg("loraplus_text_encoder_lr_ratio", Double, null),
+            "networks.lora" => Lora(network, arguments),
+            "networks.lora_fa" => Lora(network with { Family = AdapterFamilies.LoraFa.Name }, arguments),
+            "networks.dylora" => Dylora(network, arguments),
+            "networks.oft" => Oft(network, arguments),
+            "lycoris.kohya" => Lycoris(network, arguments),
+            _ => network,
         };
-        foreach (var name in pairs.Keys.Except(known)) at.Add(name, "is not an argument of networks.lora.", Nearest.Advice(name, known));
-        return (network, [.. pairs]);
+        if (module is not null && Modules.Contains(module)) arguments.RefuseOthers(module);
+        return (network, line.Texts("network_args") is null ? null : [.. pairs ?? []]);
+    }
 
-        T? Arg<T>(string name, Func<string, T?> parse, T? otherwise) where T : struct
-        {
-            known.Add(name);
-            if (!pairs.TryGetValue(name, out var text) || text == "None") return otherwise;
-            if (parse(text) is { } value) return value;
-            at.Add(name, $"is \"{text}\".", typeof(T) == typeof(int) ? "Give a whole number." : "Give a number.");
-            return otherwise;
-        }
+    private static NetworkSettings Lora(NetworkSettings network, NetworkArguments arguments) => WithPlus(network, arguments) with
+    {
+        ConvRank = arguments.Whole("conv_dim"),
+        ConvAlpha = arguments.Number("conv_alpha"),
+        Dropout = arguments.Number("dropout") ?? network.Dropout,
+        RankDropout = arguments.Number("rank_dropout"),
+        ModuleDropout = arguments.Number("module_dropout"),
+        BlockRanks = arguments.Wholes("block_dims"),
+        BlockAlphas = arguments.Numbers("block_alphas"),
+        ConvBlockRanks = arguments.Wholes("conv_block_dims"),
+        ConvBlockAlphas = arguments.Numbers("conv_block_alphas"),
+        DownWeights = arguments.Curve("down_lr_weight"),
+        MidWeight = arguments.Curve("mid_lr_weight"),
+        UpWeights = arguments.Curve("up_lr_weight"),
+        BlockZeroThreshold = arguments.Number("block_lr_zero_threshold") ?? 0,
+    };
 
-        IReadOnlyList<T>? List<T>(string name, Func<string, T?> parse) where T : struct
+    private static NetworkSettings Dylora(NetworkSettings network, NetworkArguments arguments)
+    {
+        arguments.Passes("conv_alpha");             // read and never used: every adapter has network_alpha
+        arguments.Passes("dropout");
+        return WithPlus(network, arguments) with
         {
-            known.Add(name);
-            if (!pairs.TryGetValue(name, out var text)) return null;
-            var values = text.Split(',').Select(parse).ToList();
-            if (values.All(value => value is not null)) return [.. values.Select(value => value!.Value)];
-            at.Add(name, $"is \"{text}\".", "Give 25 numbers with commas between.");
-            return null;
-        }
+            Family = AdapterFamilies.KohyaDylora.Name,
+            ConvRank = arguments.Whole("conv_dim"),
+            Dylora = new() { Block = arguments.Whole("unit") },
+        };
+    }
 
-        BlockCurve? Curve(string name)
+    private static NetworkSettings Oft(NetworkSettings network, NetworkArguments arguments)
+    {
+        arguments.Passes("dropout");
+        // Python's bool of a text: everything but an empty one.
+        return network with
         {
-            known.Add(name);
-            if (!pairs.TryGetValue(name, out var text)) return null;
-            if (BlockCurve.Parse(text) is { } curve) return curve;
-            at.Add(name, $"is \"{text}\".", $"Give {BlockCurve.Form}.");
-            return null;
+            Family = AdapterFamilies.KohyaOft.Name,
+            Oft = new() { AllLinear = arguments.Text("enable_all_linear") is { Length: > 0 } },
+            ConvRank = arguments.Text("enable_conv") is { Length: > 0 } ? network.Rank : null,
+        };
+    }
+
+    private static NetworkSettings Lycoris(NetworkSettings network, NetworkArguments arguments)
+    {
+        var algorithm = arguments.Text("algo") is { Length: > 0 } given ? given : "lora";
+        var family = arguments.Family(algorithm) ?? network.Family;
+        var preset = arguments.Text("preset") ?? LayerPresets.Full.Name;
+        var file = LayerPresets.Named(preset) is null;
+        // Each of these names is put in use_tucker's place, and the first text of the three decides (L-10).
+        var tucker = arguments.Text("use_tucker");
+        foreach (var old in new[] { "disable_conv_cp", "use_cp", "use_conv_cp" }) tucker = arguments.Text(old) ?? tucker;
+        tucker = new[] { arguments.Text("use_conv_cp"), arguments.Text("use_cp"), tucker }.FirstOrDefault(text => text is { Length: > 0 });
+        var axis = arguments.Flag("wd_on_output", otherwise: true) ? DoraAxis.Output : DoraAxis.Input;
+        foreach (var unused in new[] { "train_t5xxl", "no_dim_warn", "rank_dropout_scale" }) arguments.Passes(unused);
+        var decomposed = arguments.Flag("dora_wd");
+        return WithPlus(network, arguments) with
+        {
+            Family = family,
+            Preset = file ? null : preset,
+            PresetFile = file ? Path.GetFullPath(preset) : null,
+            ConvRank = arguments.Whole("conv_dim"),
+            ConvAlpha = arguments.Number("conv_alpha"),
+            Dropout = arguments.Number("dropout") ?? network.Dropout,
+            RankDropout = arguments.Number("rank_dropout"),
+            ModuleDropout = arguments.Number("module_dropout"),
+            TrainNorm = arguments.Flag("train_norm"),
+            // LyCORIS hands every argument to every module, and modules pass over what they do not know.
+            Dora = Of(decomposed, "locon", "loha", "lokr") ? axis : DoraAxis.None,
+            Tucker = Of(tucker is not null && NetworkArguments.IsTrue(tucker), "locon", "loha", "lokr"),
+            Scalar = Of(arguments.Flag("use_scalar"), "locon", "loha", "lokr", "glora"),
+            RankStabilized = Of(arguments.Flag("rs_lora"), "locon", "loha", "lokr", "glora"),
+            Bypass = Of(arguments.Flag("bypass_mode"), "locon", "loha", "lokr", "glora", "diag-oft", "boft", "ia3"),
+            Lokr = family != "lokr" && !file ? Read(new LokrSettings()) : new()
+            {
+                Factor = arguments.Whole("factor") ?? -1,
+                DecomposeBoth = arguments.Text("decompose_both") is { Length: > 0 },        // L-10: any text is true
+                FullMatrix = arguments.Flag("full_matrix"),
+                Unbalanced = arguments.Flag("unbalanced_factorization"),
+            },
+            Dylora = new() { Block = arguments.Whole("block_size") is > 0 and var block && (family == "dylora" || file) ? block : null },
+            Oft = new()
+            {
+                Constraint = (arguments.Number("constraint") ?? arguments.Number("constrain")) is { } limit && Of(true, "diag-oft", "boft") ? limit : 0,
+                Rescaled = Of(arguments.Flag("rescaled"), "diag-oft", "boft"),
+            },
+        };
+
+        bool Of(bool given, params string[] families) => given && (file || families.Contains(family));
+
+        LokrSettings Read(LokrSettings none)
+        {
+            foreach (var name in new[] { "factor", "decompose_both", "full_matrix", "unbalanced_factorization" }) arguments.Passes(name);
+            return none;
         }
     }
+
+    private static NetworkSettings WithPlus(NetworkSettings network, NetworkArguments arguments) => network with
+    {
+        LoraPlusRatio = arguments.Number("loraplus_lr_ratio"),
+        LoraPlusUnetRatio = arguments.Number("loraplus_unet_lr_ratio"),
+        LoraPlusTextEncoderRatio = arguments.Number("loraplus_text_encoder_lr_ratio"),
+    };
 }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Levain.Core;
+using Levain.Networks;
 using Levain.Training.Kohya;
 using Levain.Training.Planning;
 using Levain.Training.Settings;
@@ -109,7 +110,7 @@ public static class LoraMetadata
         Put("max_train_steps", plan.Length.Steps);
         Put("lr_warmup_steps", kohya?.WarmupSteps ?? PythonText.Repr(run.Schedule.Warmup.Write()));
         Put("lr_scheduler", TomlMap.Spell(run.Schedule.Type.ToString()));
-        Put("network_module", kohya?.NetworkModule ?? "networks.lora");
+        Put("network_module", kohya?.NetworkModule ?? ModuleOf(network));
         Put("network_dim", kohya is null ? network.Rank : kohya.NetworkDim);
         Put("network_alpha", kohya is { AlphaUntouched: true } ? 1L : (object)network.EffectiveAlpha);
         Put("network_dropout", network.Dropout);
@@ -183,6 +184,15 @@ public static class LoraMetadata
         return words.Count == 0 ? "" : $"({string.Join(',', words.Select(argument => $"{argument.Key}={argument.Value}"))})";
     }
 
+    private static string ModuleOf(NetworkSettings network) => network.AdapterFamily switch
+    {
+        { Origin: AdapterOrigin.Lycoris } => "lycoris.kohya",
+        { Name: "lora_fa" } => "networks.lora_fa",
+        { Name: "kohya_dylora" } => "networks.dylora",
+        { Name: "kohya_oft" } => "networks.oft",
+        _ => "networks.lora",
+    };
+
     // Word for word from a kohya command line, with the dropout its trainer adds; else what such a command line would have said.
     private static List<KeyValuePair<string, object?>>? NetworkArguments(RunSettings run)
     {
@@ -195,8 +205,23 @@ public static class LoraMetadata
             return given;
         }
         var words = new List<KeyValuePair<string, object?>>();
+        var family = network.AdapterFamily;
+        var lycoris = family?.Origin is AdapterOrigin.Lycoris;
+        Say("algo", lycoris ? network.Family == AdapterFamilies.Dora.Name ? AdapterFamilies.LoCon.Name : network.Family : null);
+        Say("preset", network.Preset ?? (network.PresetFile is { } file ? Path.GetFileName(file) : null));
+        Say("dora_wd", network.Dora is not DoraAxis.None || family == AdapterFamilies.Dora ? "True" : null);
+        Say("wd_on_output", network.Dora is DoraAxis.Input ? "False" : null);
+        foreach (var (name, said) in new[]
+            { ("use_tucker", network.Tucker), ("use_scalar", network.Scalar), ("rs_lora", network.RankStabilized), ("bypass_mode", network.Bypass), ("train_norm", network.TrainNorm),
+              ("decompose_both", network.Lokr.DecomposeBoth), ("full_matrix", network.Lokr.FullMatrix), ("unbalanced_factorization", network.Lokr.Unbalanced),
+              ("rescaled", network.Oft.Rescaled), ("enable_all_linear", network.Oft.AllLinear), ("enable_conv", family == AdapterFamilies.KohyaOft && network.ConvRank > 0) })
+            Say(name, said ? "True" : null);
+        Say("factor", family == AdapterFamilies.LoKr ? network.Lokr.Factor.ToString(CultureInfo.InvariantCulture) : null);
+        Say("block_size", family == AdapterFamilies.Dylora ? network.Block.ToString(CultureInfo.InvariantCulture) : null);
+        Say("unit", family == AdapterFamilies.KohyaDylora ? network.Block.ToString(CultureInfo.InvariantCulture) : null);
+        Say("constraint", network.Oft.Constraint == 0 ? null : Number(network.Oft.Constraint));
         Say("conv_dim", network.ConvRank?.ToString(CultureInfo.InvariantCulture));
-        Say("conv_alpha", network.ConvRank is null && network.ConvBlockRanks is null ? null : Number(network.ConvAlpha));
+        Say("conv_alpha", network.ConvRank is null && network.ConvBlockRanks is null ? null : Number(network.ConvAlpha ?? (lycoris ? network.EffectiveAlpha : 1)));
         Say("rank_dropout", Number(network.RankDropout));
         Say("module_dropout", Number(network.ModuleDropout));
         Say("block_dims", network.BlockRanks is { } ranks ? string.Join(',', ranks) : null);

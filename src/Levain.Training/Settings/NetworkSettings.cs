@@ -1,3 +1,4 @@
+using System.Globalization;
 using Levain.Core;
 using Levain.Networks;
 
@@ -22,7 +23,9 @@ public sealed record NetworkSettings
     /// <summary>Adapters of a block network: U-Net blocks in kohya's count.</summary>
     public const int Blocks = 25;
 
-    /// <summary>Family of adapters; <c>lora</c> is what this version trains. Default lora.</summary>
+    private const int LycorisBlock = 4;
+
+    /// <summary>Family of adapters; docs/networks.md tells what each is for. Default lora, the guide's choice for characters; locon for styles and concepts.</summary>
     public string Family { get; init; } = "lora";
 
     /// <summary>A network file to go on from: training begins with its values instead of new ones. Default none.</summary>
@@ -37,11 +40,53 @@ public sealed record NetworkSettings
     /// <summary>Scale numerator: the delta is multiplied by alpha / rank. Null: the rank itself, so the scale is 1.</summary>
     public double? Alpha { get; init; }
 
-    /// <summary>Inner dimension on 3×3 convolutions; null leaves them alone.</summary>
+    /// <summary>Inner dimension on 3×3 convolutions. Left out, kohya's families (lora, lora_fa, kohya_dylora, kohya_oft) leave them alone, and LyCORIS' families take the rank; 0 leaves them alone.</summary>
     public int? ConvRank { get; init; }
 
-    /// <summary>Scale numerator on 3×3 convolutions. Default 1, as kohya's <c>conv_alpha</c>.</summary>
-    public double ConvAlpha { get; init; } = 1;
+    /// <summary>Scale numerator on 3×3 convolutions. Left out, 1 as kohya's <c>conv_alpha</c>, or the alpha for LyCORIS' families.</summary>
+    public double? ConvAlpha { get; init; }
+
+    /// <summary>Which layers LyCORIS' families adapt, by name of a preset: full, full-lin, attn-mlp, attn-only, unet-only, unet-transformer-only, unet-convblock-only, ia3. Default full; attn-mlp has the layers of kohya's LoRA.</summary>
+    public string? Preset { get; init; }
+
+    /// <summary>A preset file of LyCORIS, in place of <see cref="Preset"/>: targets by class and name, and other families for some of them.</summary>
+    public string? PresetFile { get; init; }
+
+    /// <summary>Regular expressions that may match anywhere in a layer's dotted name (<c>attn2</c>, <c>up_blocks\.3</c>): only these layers are adapted. Left out: all of the family's.</summary>
+    public IReadOnlyList<string>? Include { get; init; }
+
+    /// <summary>Regular expressions of layers that get no adapter; goes before <see cref="Include"/>.</summary>
+    public IReadOnlyList<string>? Exclude { get; init; }
+
+    /// <summary>Ranks for layers by name, each <c>"pattern=rank"</c>; the first that matches counts, 0 leaves a layer out.</summary>
+    public IReadOnlyList<string>? RanksByName { get; init; }
+
+    /// <summary>DoRA (https://arxiv.org/abs/2402.09353) for locon, loha and lokr: magnitudes of their own for output rows or input channels. Default none. <c>output</c> is LyCORIS' and the paper's, but the webui reads <c>input</c> only. Use a lower rate.</summary>
+    public DoraAxis Dora { get; init; }
+
+    /// <summary>Tucker (CP) decomposition of 3×3 convolutions for locon, loha and lokr: smaller files. Default false.</summary>
+    public bool Tucker { get; init; }
+
+    /// <summary>A trained factor on each delta, started at 0, for locon, loha, lokr and glora. Default false.</summary>
+    public bool Scalar { get; init; }
+
+    /// <summary>rsLoRA (https://arxiv.org/abs/2312.03732) for locon, loha, lokr and glora: scale alpha ÷ √rank, so that a high rank learns as fast as a low one. The file's alpha is written so that every program reads the same strength. Default false.</summary>
+    public bool RankStabilized { get; init; }
+
+    /// <summary>LyCORIS' bypass mode: the delta acts on activations, with dropout on them. diag-oft, boft and ia3 then change the bias too, which no loader knows. Default false.</summary>
+    public bool Bypass { get; init; }
+
+    /// <summary>LyCORIS' families train weight and bias of the normalisations inside their targets too. Default false.</summary>
+    public bool TrainNorm { get; init; }
+
+    /// <summary><c>[network.lokr]</c>: Kronecker factors.</summary>
+    public LokrSettings Lokr { get; init; } = new();
+
+    /// <summary><c>[network.dylora]</c>: ranks that are trained together.</summary>
+    public DyloraSettings Dylora { get; init; } = new();
+
+    /// <summary><c>[network.oft]</c>: limits of rotations.</summary>
+    public OftSettings Oft { get; init; } = new();
 
     /// <summary>Share of inputs to the up projection set to zero in a step, 0..1; null: none.</summary>
     public double? Dropout { get; init; }
@@ -100,15 +145,46 @@ public sealed record NetworkSettings
     /// <summary>Whether blocks have learning-rate factors of their own.</summary>
     public bool HasBlockWeights => DownWeights is not null || MidWeight is not null || UpWeights is not null;
 
+    /// <summary>The family; null where there is none of that name.</summary>
+    public AdapterFamily? AdapterFamily => AdapterFamilies.All.FirstOrDefault(family => family.Name == Family);
+
+    /// <summary>Ranks of a DyLoRA that are trained together: what was given, else the reference's.</summary>
+    public int Block => Dylora.Block ?? (AdapterFamily?.Origin is AdapterOrigin.Lycoris ? LycorisBlock : 1);
+
     /// <summary>What the network room is asked for.</summary>
     /// <param name="wholeAlpha">Whether the alpha is kohya's untouched whole number (K-30).</param>
-    public NetworkOptions ToOptions(bool wholeAlpha) => new()
+    /// <param name="compat">Which of LyCORIS' mistakes are repeated.</param>
+    /// <exception cref="SettingsException">The preset file cannot be read, although it was checked.</exception>
+    public NetworkOptions ToOptions(bool wholeAlpha, Compat compat) => new()
     {
         Family = Family,
         Rank = Rank,
         Alpha = EffectiveAlpha,
         ConvRank = ConvRank,
         ConvAlpha = ConvAlpha,
+        Targets = Targets(compat),
+        TrainNorm = TrainNorm,
+        AllLinear = Oft.AllLinear,
+        Include = Include ?? [],
+        Exclude = Exclude ?? [],
+        RanksByName = [.. (RanksByName ?? []).Select(RankByName).OfType<KeyValuePair<string, int>>()],
+        Form = new()
+        {
+            Tucker = Tucker,
+            Scalar = Scalar,
+            RankStabilized = RankStabilized,
+            Bypass = Bypass,
+            Dora = Dora,
+            Factor = Lokr.Factor,
+            DecomposeBoth = Lokr.DecomposeBoth,
+            FullMatrix = Lokr.FullMatrix,
+            Unbalanced = Lokr.Unbalanced,
+            Block = Block,
+            Constraint = Oft.Constraint,
+            Rescaled = Oft.Rescaled,
+            AsLycoris = compat.LycorisNumbers,
+            FrozenGradients = compat.UntrainedGradientsGrow,
+        },
         Dropout = Dropout ?? 0,
         RankDropout = RankDropout ?? 0,
         ModuleDropout = ModuleDropout ?? 0,
@@ -143,7 +219,18 @@ public sealed record NetworkSettings
         Rank = map.Whole("rank", network.Rank),
         Alpha = map.OptionalNumber("alpha", network.Alpha),
         ConvRank = map.OptionalWhole("conv_rank", network.ConvRank),
-        ConvAlpha = map.Number("conv_alpha", network.ConvAlpha),
+        ConvAlpha = map.OptionalNumber("conv_alpha", network.ConvAlpha),
+        Preset = map.OptionalText("preset", network.Preset),
+        PresetFile = map.OptionalPath("preset_file", network.PresetFile),
+        Include = map.Texts("include", network.Include),
+        Exclude = map.Texts("exclude", network.Exclude),
+        RanksByName = map.Texts("ranks_by_name", network.RanksByName),
+        Dora = map.Choice("dora", network.Dora),
+        Tucker = map.Flag("tucker", network.Tucker),
+        Scalar = map.Flag("scalar", network.Scalar),
+        RankStabilized = map.Flag("rank_stabilized", network.RankStabilized),
+        Bypass = map.Flag("bypass", network.Bypass),
+        TrainNorm = map.Flag("train_norm", network.TrainNorm),
         Dropout = map.OptionalNumber("dropout", network.Dropout),
         RankDropout = map.OptionalNumber("rank_dropout", network.RankDropout),
         ModuleDropout = map.OptionalNumber("module_dropout", network.ModuleDropout),
@@ -160,6 +247,9 @@ public sealed record NetworkSettings
         LoraPlusRatio = map.OptionalNumber("loraplus_ratio", network.LoraPlusRatio),
         LoraPlusUnetRatio = map.OptionalNumber("loraplus_unet_ratio", network.LoraPlusUnetRatio),
         LoraPlusTextEncoderRatio = map.OptionalNumber("loraplus_text_encoder_ratio", network.LoraPlusTextEncoderRatio),
+        Lokr = map.Table("lokr", network.Lokr, LokrSettings.Map),
+        Dylora = map.Table("dylora", network.Dylora, DyloraSettings.Map),
+        Oft = map.Table("oft", network.Oft, OftSettings.Map),
     };
 
     /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>
@@ -167,12 +257,17 @@ public sealed record NetworkSettings
     public void Check(Problems problems, bool kohya = false)
     {
         const int most = 1024;
-        problems.Require(Family == "lora", "family", $"is \"{Family}\", which this version does not train.", "Use \"lora\" (with conv_rank for convolutions).");
+        var family = AdapterFamily;
+        problems.Require(family is not null, "family", $"is \"{Family}\".", Nearest.Advice(Family, [.. AdapterFamilies.All.Select(known => known.Name)]));
         problems.Require(!RankFromWeights || Weights is not null, "rank_from_weights", "is true, but no file to take them from is named.", "Name it: weights = \"mine.safetensors\".");
-        problems.Require(Rank is >= 1 and <= most, "rank", $"is {Rank}.", "Use 1 to 1024; 16 suits most subjects.");
-        problems.Require(Alpha is null or > 0, "alpha", $"is {Alpha}.", "Use a positive number; the rank itself gives scale 1.");
-        problems.Require(ConvRank is null or >= 1 and <= most, "conv_rank", $"is {ConvRank}.", "Use 1 to 1024, or leave it out to leave convolutions alone.");
-        problems.Require(ConvAlpha > 0, "conv_alpha", $"is {ConvAlpha}.", "Use a positive number; conv_rank itself gives scale 1.");
+        var lycoris = family?.Origin is AdapterOrigin.Lycoris;
+        // LyCORIS' "full dimension" is a rank beyond every side.
+        var largest = Family == AdapterFamilies.LoKr.Name ? int.MaxValue : most;
+        problems.Require(Rank >= 1 && Rank <= largest, "rank", $"is {Rank}.", "Use 1 to 1024; 16 suits most subjects.");
+        problems.Require(Alpha is null or > 0 || (Alpha == 0 && family?.OneSize == true), "alpha", $"is {Alpha}.", "Use a positive number; the rank itself gives scale 1.");
+        problems.Require(ConvRank is null or >= 0 && (ConvRank ?? 0) <= largest, "conv_rank", $"is {ConvRank}.", "Use 1 to 1024, or 0 to leave convolutions alone.");
+        problems.Require(ConvAlpha is null or > 0 || lycoris, "conv_alpha", $"is {ConvAlpha}.", "Use a positive number; conv_rank itself gives scale 1.");
+        if (family is not null) CheckFamily(problems, family);
         Share(problems, "dropout", Dropout);
         Share(problems, "rank_dropout", RankDropout);
         Share(problems, "module_dropout", ModuleDropout);
@@ -190,6 +285,74 @@ public sealed record NetworkSettings
             problems.Require(ratio is null or >= 0, name, $"is {ratio}.", "Use a positive factor; 16 is the paper's.");
         problems.Require(BlockZeroThreshold >= 0, "block_zero_threshold", $"is {BlockZeroThreshold}.", "Use 0 or more.");
     }
+
+    private void CheckFamily(Problems problems, AdapterFamily family)
+    {
+        var lycoris = family.Origin is AdapterOrigin.Lycoris;
+        var decomposed = new[] { AdapterFamilies.LoCon, AdapterFamilies.LoHa, AdapterFamilies.LoKr, AdapterFamilies.Dora };
+        void Belongs(bool given, string name, IEnumerable<AdapterFamily> to) =>
+            problems.Require(!given || to.Contains(family), name, $"is set, which means nothing to the family \"{family.Name}\".", $"It belongs to {string.Join(", ", to.Select(one => one.Name))}.");
+
+        // A preset file may bring families of its own, to which these belong.
+        if (PresetFile is null)
+        {
+            Belongs(Dora is not DoraAxis.None, "dora", decomposed);
+            Belongs(Tucker, "tucker", decomposed);
+            Belongs(Scalar, "scalar", [.. decomposed, AdapterFamilies.Glora]);
+            Belongs(RankStabilized, "rank_stabilized", [.. decomposed, AdapterFamilies.Glora]);
+            Belongs(Lokr != new LokrSettings(), "lokr", [AdapterFamilies.LoKr]);
+            Belongs(Dylora != new DyloraSettings(), "dylora", [AdapterFamilies.Dylora, AdapterFamilies.KohyaDylora]);
+            Belongs(Oft.Constraint != 0 || Oft.Rescaled, "oft", [AdapterFamilies.DiagOft, AdapterFamilies.Boft]);
+        }
+        Belongs(Oft.AllLinear, "oft.all_linear", [AdapterFamilies.KohyaOft]);
+        Belongs(Bypass, "bypass", [.. decomposed, AdapterFamilies.Glora, AdapterFamilies.DiagOft, AdapterFamilies.Boft, AdapterFamilies.Ia3]);
+        problems.Require(!Bypass || (Dora is DoraAxis.None && family != AdapterFamilies.Dora), "bypass", "is set with DoRA, which LyCORIS then leaves out.", "Use one of them.");
+        Lokr.Check(problems.In("lokr"));
+        Oft.Check(problems.In("oft"));
+        if (family == AdapterFamilies.Dylora || family == AdapterFamilies.KohyaDylora) Dylora.Check(problems.In("dylora"), Rank, Block);
+        problems.Require(family != AdapterFamilies.KohyaDylora || ConvRank is null or 0 || ConvRank == Rank, "conv_rank", $"is {ConvRank} and rank {Rank}.", "kohya_dylora needs the same in both.");
+        problems.Require(family != AdapterFamilies.KohyaOft || Train is not TrainedPart.TextEncoder, "train", "is \"text_encoder\", of which kohya_oft trains nothing.", "Use train = \"unet\".");
+        problems.Require(family != AdapterFamilies.Boft || Rank >= 6, "rank", $"is {Rank}, too small for boft.", "Use 10 or more on SD 1.x: its layers have 320 to 10240 outputs.");
+        problems.Require(lycoris || (Preset is null && PresetFile is null && !TrainNorm), Preset is not null ? "preset" : PresetFile is not null ? "preset_file" : "train_norm",
+            $"is set, which means nothing to the family \"{family.Name}\".", "Use a family of LyCORIS, such as locon, or include and exclude.");
+        problems.Require(!lycoris || !(HasBlocks || BlockAlphas is not null || ConvBlockRanks is not null || ConvBlockAlphas is not null), "block_ranks",
+            $"or another setting of single blocks is given; LyCORIS' family \"{family.Name}\" has none.", "Use include, exclude, ranks_by_name or a preset file.");
+        problems.Require(Preset is null || PresetFile is null, "preset_file", "is given beside preset.", "Give one of them.");
+        if (Preset is { } preset) problems.Require(LayerPresets.Named(preset) is not null, "preset", $"is \"{preset}\".", Nearest.Advice(preset, [.. LayerPresets.All.Select(known => known.Name)]));
+        foreach (var entry in RanksByName ?? []) problems.Require(RankByName(entry) is not null, "ranks_by_name", $"holds \"{entry}\".", "Write \"pattern=rank\", such as \"attn2=8\".");
+        if (PresetFile is not null) ReadPreset(problems);
+        new NetworkOptions { Include = Include ?? [], Exclude = Exclude ?? [], RanksByName = [.. (RanksByName ?? []).Select(RankByName).OfType<KeyValuePair<string, int>>()] }.Check(problems);
+    }
+
+    private LayerTargets? Targets(Compat compat)
+    {
+        if (PresetFile is not null)
+        {
+            var problems = new Problems();
+            var read = ReadPreset(problems);
+            problems.ThrowIfAny();
+            return read;
+        }
+        var preset = Preset is null ? null : LayerPresets.Named(Preset);
+        var withTime = compat.LycorisTimeEmbedding && (preset == LayerPresets.AttnMlp || preset == LayerPresets.UnetTransformerOnly);
+        return withTime ? preset!.Targets with { UNet = ["TimestepEmbedding", .. preset.Targets.UNet] } : preset?.Targets;
+    }
+
+    private LayerTargets? ReadPreset(Problems problems)
+    {
+        try
+        {
+            return LayerPresetFile.Read(File.ReadAllText(PresetFile!), Path.GetFileName(PresetFile!), problems);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            problems.Add("preset_file", $"names {PresetFile}, which cannot be read.", "Name a TOML file of LyCORIS' presets.");
+            return null;
+        }
+    }
+
+    private static KeyValuePair<string, int>? RankByName(string entry) =>
+        entry.LastIndexOf('=') is > 0 and var equals && int.TryParse(entry.AsSpan(equals + 1), NumberStyles.None, CultureInfo.InvariantCulture, out var rank) ? new(entry[..equals], rank) : null;
 
     private static void Share(Problems problems, string name, double? share) =>
         problems.Require(share is null or >= 0 and < 1, name, $"is {share}.", "Use 0 to below 1; 0.1 is much.");

@@ -1,5 +1,6 @@
 using System.Text;
 using Levain.Core;
+using Levain.Networks;
 using Levain.Training.Kohya;
 using Xunit;
 
@@ -19,6 +20,9 @@ public sealed class GeneratedDocsTests
 
     [Fact]
     public void Optimizers_md_is_the_catalog() => Same("optimizers.md", RunFileReference.PrintOptimizers());
+
+    [Fact]
+    public void Networks_md_is_the_catalog_of_families() => Same("networks.md", NetworksPage());
 
     [Fact]
     public void Every_flag_of_the_switch_is_listed_once()
@@ -55,6 +59,36 @@ public sealed class GeneratedDocsTests
                 DefectTreatment.Kept => "as kohya",
                 _ => "as the default",
             }} |\n");
+        return text.ToString();
+    }
+
+    private static string NetworksPage()
+    {
+        var text = new StringBuilder("""
+            # Families of networks
+
+            What `network.family` can be, and what the LoRA guide and each family's own documents say of it. Settings are in
+            [run-file.md](run-file.md); kohya's command line takes the first four as `--network_module networks.lora`, `networks.lora_fa`,
+            `networks.dylora`, `networks.oft`, the others as `lycoris.kohya` with `algo=`. This page is printed from the catalogs of families and presets.
+
+            | family | what it is | when and how |
+            |---|---|---|
+
+            """);
+        foreach (var family in AdapterFamilies.All.OrderBy(family => family.Origin).ThenBy(family => family.Name == "lora" ? "" : family.Name, StringComparer.Ordinal))
+            text.Append($"| [`{family.Name}`]({family.Source}) | {family.Summary} | {family.Advice} |\n");
+        text.Append("""
+
+            # Presets of layers
+
+            What `network.preset` can be for LyCORIS' families. Preset files of LyCORIS (`network.preset_file`) say the same in TOML, with other families
+            for single layers in `module_algo_map` and `name_algo_map`.
+
+            | preset | layers |
+            |---|---|
+
+            """);
+        foreach (var preset in LayerPresets.All) text.Append($"| `{preset.Name}` | {preset.Summary} |\n");
         return text.ToString();
     }
 

@@ -24,9 +24,13 @@ internal sealed class FakeLayer(string key, LayerShape shape, Func<Tensor> weigh
         : key.Contains("downsamplers.") ? ["Downsample2D"]
         : key.Contains("upsamplers.") ? ["Upsample2D"] : [];
 
-    public Tensor Apply(Tensor x, Tensor w, Tensor? b) => shape.Kind == LayerKind.Linear
-        ? nn.functional.linear(x, w.to_type(x.dtype), b?.to_type(x.dtype))
-        : nn.functional.conv2d(x, w.to_type(x.dtype), b?.to_type(x.dtype), [shape.Stride.H, shape.Stride.W], [shape.Padding.H, shape.Padding.W]);
+    public Tensor Apply(Tensor x, Tensor w, Tensor? b) => shape.Kind switch
+    {
+        LayerKind.Linear => nn.functional.linear(x, w.to_type(x.dtype), b?.to_type(x.dtype)),
+        LayerKind.Conv2d => nn.functional.conv2d(x, w.to_type(x.dtype), b?.to_type(x.dtype), [shape.Stride.H, shape.Stride.W], [shape.Padding.H, shape.Padding.W]),
+        LayerKind.LayerNorm => nn.functional.layer_norm(x, [shape.Out], w, b, 1e-5),
+        _ => nn.functional.group_norm(x, 4, w, b, 1e-5),
+    };
 
     public Tensor Call(Tensor x) => Patch is { } patch ? patch.Forward(this, x) : Apply(x, Weight, Bias);
 

@@ -81,7 +81,7 @@ public sealed class RunSettingsTests
         var (settings, problems) = Read(EightLines, "network.rank=8", "output.name=other", "schedule.type=linear", "schedule.warmup=5%", "loss.type=smooth_l1", "network.down_weights=[0,1,1,1,1,1,1,1,1,1,1,1]");
         Assert.Empty(problems.All);
         Assert.Equal((8, "other", 0.05, LossType.SmoothL1), (settings.Network.Rank, settings.Output.Name, settings.Schedule.Warmup.Share, settings.Loss.Type));
-        Assert.Equal(0, settings.Network.ToOptions(wholeAlpha: false).BlockRates!.Weights[0]);
+        Assert.Equal(0, settings.Network.ToOptions(wholeAlpha: false, Compat.Sound).BlockRates!.Weights[0]);
     }
 
     [Fact]

@@ -30,7 +30,7 @@ public sealed class LierLa : Adapter
     public override AdapterFamily Family => AdapterFamilies.Lora;
 
     /// <inheritdoc/>
-    public override bool PrefersWeight => down.Length + up.Length > CheapShare * Site.Layer.Weight.numel();
+    public override bool PrefersWeight => IsLarge(Site.Layer, down.Length + up.Length);
 
     /// <inheritdoc/>
     public override void Initialize(Generator generator)
@@ -55,38 +55,33 @@ public sealed class LierLa : Adapter
     {
         using var scope = NewDisposeScope();
         var factor = (float)(strength * Scale * (drops?.Scale ?? 1));
-        if (y is null && FusedProduct.Suits(this, x, down)) return FusedProduct.Run(Site.Layer, x, down, up, factor, drops?.Mask).MoveToOuterDisposeScope();
-        var shape = Site.Layer.Shape;
-        var (a, b) = (down.Value.to_type(x.dtype), up.Value.to_type(x.dtype).flatten(1));     // a [r, In(, k, k)], b [Out, r]
-        y ??= Base(x);
-        if (shape.Kind == LayerKind.Linear)
-        {
-            var inner = Masked(x.reshape(-1, shape.In).mm(a.t()));                              // [N, r]
-            return y.reshape(-1, shape.Out).addmm(inner, b.t(), alpha: factor).reshape(y.shape).MoveToOuterDisposeScope();
-        }
-        var pixels = Masked(nn.functional.conv2d(x, a, strides: [shape.Stride.H, shape.Stride.W], padding: [shape.Padding.H, shape.Padding.W]));
-        return y.add(nn.functional.conv2d(pixels, b.unsqueeze(-1).unsqueeze(-1)), factor).MoveToOuterDisposeScope();
+        if (y is null && down.GradientMatrix is not null && Pass.Suits(Site.Layer)) return LowRankPass.Run(Site.Layer, x, down, up, factor, drops?.Mask).MoveToOuterDisposeScope();
+        var added = LowRank.OnActivations(Site.Layer, x, down.Value, null, up.Value, Masked);
+        return (y ?? Base(x)).add(added, factor).MoveToOuterDisposeScope();
 
         Tensor Masked(Tensor inner) => drops?.Mask is { } mask ? inner * mask.reshape(inner.shape) : inner;
     }
 
-    internal override long[]? InnerShape(Tensor x)
+    /// <summary>Whether a product with so many numbers costs enough to be made part of the weight, where that is used more than once.</summary>
+    internal static bool IsLarge(IAdaptableLayer layer, long numbers) => numbers > CheapShare * layer.Weight.numel();
+
+    internal override RankDrops RankDrops => RankDrops.Samples;
+
+    internal override long[]? InnerShape(Tensor x) => InnerShape(Site.Layer.Shape, Numbers.Rank, x);
+
+    /// <summary>Shape of down·x: tokens or pixels by ranks.</summary>
+    internal static long[] InnerShape(LayerShape shape, int rank, Tensor x)
     {
-        var shape = Site.Layer.Shape;
-        if (shape.Kind == LayerKind.Linear) return [.. x.shape[..^1], Numbers.Rank];
+        if (shape.Kind == LayerKind.Linear) return [.. x.shape[..^1], rank];
         long side(long size, long kernel, long stride, long padding) => (size + 2 * padding - kernel) / stride + 1;
-        return [x.shape[0], Numbers.Rank, side(x.shape[2], shape.Kernel.H, shape.Stride.H, shape.Padding.H), side(x.shape[3], shape.Kernel.W, shape.Stride.W, shape.Padding.W)];
+        return [x.shape[0], rank, side(x.shape[2], shape.Kernel.H, shape.Stride.H, shape.Padding.H), side(x.shape[3], shape.Kernel.W, shape.Stride.W, shape.Padding.W)];
     }
 
     /// <inheritdoc/>
     public override double? Norm()
     {
-        // ‖up·down‖² = Σ (upᵀ·up) ∘ (down·downᵀ): two r×r products instead of one as large as the weight.
-        using var scope = NewDisposeScope();
         using var frozen = no_grad();
-        var (a, b) = (down.Value.flatten(1), up.Value.flatten(1));
-        var squared = b.t().mm(b).mul_(a.mm(a.t())).sum(ScalarType.Float64).item<double>();
-        return Scale * Math.Sqrt(Math.Max(0, squared));
+        return Scale * LowRank.Norm(up.Value, down.Value);
     }
 
     /// <inheritdoc/>
@@ -100,7 +95,7 @@ public sealed class LierLa : Adapter
 
     internal static Adapter? Read(AdapterSite site, AdapterParts parts)
     {
-        if (!parts.Has(DownName, UpName)) return null;
+        if (!parts.Has(DownName, UpName) || parts.Has(LoCon.MidName) || parts.Has(Dora.ScaleName) || site.Layer.Shape.IsNorm) return null;
         var rank = (int)parts.ShapeOf(DownName)[0];
         return parts.Sized(new LierLa(site, parts.Numbers(rank)));
     }
@@ -111,5 +106,8 @@ public static partial class AdapterFamilies
     /// <summary>kohya's LoRA.</summary>
     public static AdapterFamily Lora { get; } = new(
         "lora", "Low-rank product on attention, and with conv_rank on convolutions (kohya's networks.lora)",
-        new("https://arxiv.org/abs/2106.09685"), [LierLa.DownName, LierLa.UpName], LayerTargets.Kohya, (site, numbers) => new LierLa(site, numbers), LierLa.Read);
+        new("https://arxiv.org/abs/2106.09685"), [LierLa.DownName, LierLa.UpName], (site, numbers) => new LierLa(site, numbers), LierLa.Read)
+    {
+        Advice = "The default for characters. Rank 16 to 32 and alpha the same for a character, up to 96 for a style; conv_rank adds resnets and samplers.",
+    };
 }

@@ -1,0 +1,97 @@
+using Levain.Models;
+using static TorchSharp.torch;
+
+namespace Levain.Networks;
+
+/// <summary>
+/// A pointwise layer with a Hadamard product in its weight: y = op(x, W + f·(a₁·b₁) ∘ (a₂·b₂)). The weight is made a few rows at a time, used, and made
+/// again on the way back: neither it nor its gradient is ever whole in memory.
+/// </summary>
+/// <remarks>
+/// With G = f·∂L/∂W', P = G ∘ (a₂·b₂), Q = G ∘ (a₁·b₁): ∂a₁ = P·b₁ᵀ, ∂b₁ = a₁ᵀ·P, ∂a₂ = Q·b₂ᵀ, ∂b₂ = a₂ᵀ·Q (Hyeon-Woo et al. 2021,
+/// https://arxiv.org/abs/2108.06098). Inputs: x, a₁ [Out, r], b₁ [r, In], a₂, b₂.
+/// </remarks>
+internal sealed class HadamardPass(IAdaptableLayer layer, float factor) : Pass
+{
+    // So many elements of weight are worked on at once: a few of such pieces stay in a core's cache.
+    private const long PieceElements = 1 << 17;
+    private const long LeastRows = 64;
+
+    private bool wantsInput;
+
+    /// <inheritdoc/>
+    public override Tensor Forward(IReadOnlyList<Tensor> inputs)
+    {
+        var x = inputs[0];
+        wantsInput = x.requires_grad;
+        var y = LayerMatrices.EmptyLike(layer, x, layer.Shape.Out);
+        if (layer.Bias is { } bias) y.copy_(LayerMatrices.OverChannels(layer, bias));
+        else y.zero_();
+        var (ins, outs) = (LayerMatrices.Of(layer, x), LayerMatrices.Of(layer, y));
+        foreach (var piece in Pieces(inputs))
+            for (var i = 0; i < ins.Length; i++) outs[i].narrow(1, piece.First, piece.Rows).addmm_(ins[i], piece.Weight().to_type(x.dtype).t());
+        return y;
+    }
+
+    /// <inheritdoc/>
+    public override Tensor?[] Backward(IReadOnlyList<Tensor> inputs, Tensor gradient)
+    {
+        var x = inputs[0];
+        gradient = LayerMatrices.Dense(layer, gradient);
+        var dx = wantsInput ? LayerMatrices.EmptyLike(layer, x, layer.Shape.In).zero_() : null;
+        var into = dx is null ? null : LayerMatrices.Of(layer, dx);
+        var (ins, outs) = (LayerMatrices.Of(layer, x), LayerMatrices.Of(layer, gradient));
+        var (da1, db1, da2, db2) = (zeros_like(inputs[1]), zeros_like(inputs[2]), zeros_like(inputs[3]), zeros_like(inputs[4]));
+        var (b1, b2) = (inputs[2].detach(), inputs[4].detach());
+        foreach (var piece in Pieces(inputs))
+        {
+            if (into is not null)
+            {
+                var weight = piece.Weight().to_type(x.dtype);
+                for (var i = 0; i < ins.Length; i++) into[i].addmm_(outs[i].narrow(1, piece.First, piece.Rows), weight);
+            }
+            var g = piece.Scratch;
+            for (var i = 0; i < ins.Length; i++)
+            {
+                var rows = outs[i].narrow(1, piece.First, piece.Rows).t();
+                if (x.dtype == ScalarType.Float32) g.addmm_(rows, ins[i], beta: i == 0 ? 0 : 1, alpha: factor);
+                else if (i == 0) g.copy_(rows.mm(ins[i])).mul_(factor);
+                else g.add_(rows.mm(ins[i]), factor);
+            }
+            piece.Second.mul_(g);                                                       // P
+            g.mul_(piece.First1);                                                       // Q
+            da1.narrow(0, piece.First, piece.Rows).addmm_(piece.Second, b1.t());
+            db1.addmm_(piece.A1.t(), piece.Second);
+            da2.narrow(0, piece.First, piece.Rows).addmm_(g, b2.t());
+            db2.addmm_(piece.A2.t(), g);
+        }
+        return [dx, da1, db1, da2, db2];
+    }
+
+    private sealed record Piece(long First, long Rows, Tensor Base, Tensor A1, Tensor A2, Tensor First1, Tensor Second, Tensor Scratch, float Factor)
+    {
+        // W + f·(a₁·b₁) ∘ (a₂·b₂) in the scratch rows.
+        public Tensor Weight()
+        {
+            Scratch.copy_(Base);
+            return Scratch.addcmul_(First1, Second, Factor);
+        }
+    }
+
+    // Rows of the two products, in buffers that all pieces share: each piece is done with before the next is made.
+    private IEnumerable<Piece> Pieces(IReadOnlyList<Tensor> inputs)
+    {
+        var (a1, b1, a2, b2) = (inputs[1].detach(), inputs[2].detach(), inputs[3].detach(), inputs[4].detach());
+        var (weight, width) = (layer.Weight.flatten(1), layer.Shape.In);
+        var most = Math.Min(layer.Shape.Out, Math.Max(LeastRows, PieceElements / width));
+        var (first1, second, scratch) = (empty([most, width], device: a1.device), empty([most, width], device: a1.device), empty([most, width], device: a1.device));
+        for (var first = 0L; first < layer.Shape.Out; first += most)
+        {
+            var rows = Math.Min(most, layer.Shape.Out - first);
+            var (left, right) = (a1.narrow(0, first, rows), a2.narrow(0, first, rows));
+            var piece = new Piece(first, rows, weight.narrow(0, first, rows), left, right,
+                first1.narrow(0, 0, rows).addmm_(left, b1, beta: 0), second.narrow(0, 0, rows).addmm_(right, b2, beta: 0), scratch.narrow(0, 0, rows), factor);
+            yield return piece;
+        }
+    }
+}

@@ -1,0 +1,50 @@
+using Levain.Models;
+using static TorchSharp.torch;
+
+namespace Levain.Networks;
+
+/// <summary>A pointwise layer's inputs and outputs as matrices: one row for each token, or for each pixel of a picture.</summary>
+internal static class LayerMatrices
+{
+    /// <summary>Views of a dense tensor, [N, C] each, hence writable: one for tokens, one for each picture.</summary>
+    public static Tensor[] Of(IAdaptableLayer layer, Tensor tensor)
+    {
+        if (layer.Shape.Kind == LayerKind.Linear) return [tensor.reshape(-1, tensor.shape[^1])];
+        return [.. Enumerable.Range(0, (int)tensor.shape[0]).Select(i => tensor.select(0, i)).Select(picture =>
+            PixelsFirst(tensor) ? picture.permute(1, 2, 0).reshape(-1, picture.shape[0]) : picture.reshape(picture.shape[0], -1).t())];
+    }
+
+    /// <summary>The tensor without gaps in memory, tokens or pixels in either order.</summary>
+    public static Tensor Dense(IAdaptableLayer layer, Tensor tensor) =>
+        tensor.is_contiguous() || (layer.Shape.Kind == LayerKind.Conv2d && PixelsFirst(tensor)) ? tensor : tensor.contiguous();
+
+    /// <summary>A tensor like <paramref name="x"/> in memory order, with <paramref name="channels"/> channels. Not filled.</summary>
+    public static Tensor EmptyLike(IAdaptableLayer layer, Tensor x, long channels)
+    {
+        if (layer.Shape.Kind == LayerKind.Linear) return empty([.. x.shape[..^1], channels], x.dtype, x.device);
+        var (b, h, w) = (x.shape[0], x.shape[2], x.shape[3]);
+        return PixelsFirst(x) && !x.is_contiguous() ? empty([b, h, w, channels], x.dtype, x.device).permute(0, 3, 1, 2) : empty([b, channels, h, w], x.dtype, x.device);
+    }
+
+    /// <summary>Rows of all pictures together, [N, C]: a view where memory allows.</summary>
+    public static Tensor Rows(IAdaptableLayer layer, Tensor tensor) =>
+        layer.Shape.Kind == LayerKind.Linear ? tensor.reshape(-1, tensor.shape[^1]) : tensor.permute(0, 2, 3, 1).reshape(-1, tensor.shape[1]);
+
+    /// <summary>Whether <see cref="Rows"/> is a view of a dense tensor, so that writing to it writes to the tensor.</summary>
+    public static bool RowsAreView(IAdaptableLayer layer, Tensor tensor) => layer.Shape.Kind == LayerKind.Linear || PixelsFirst(tensor);
+
+    /// <summary>Undoes <see cref="Rows"/>: [N, C] in the shape of <paramref name="like"/> but for its channels.</summary>
+    public static Tensor FromRows(IAdaptableLayer layer, Tensor rows, Tensor like) => layer.Shape.Kind == LayerKind.Linear
+        ? rows.reshape([.. like.shape[..^1], rows.shape[1]])
+        : rows.reshape(like.shape[0], like.shape[2], like.shape[3], rows.shape[1]).permute(0, 3, 1, 2);
+
+    /// <summary>A vector over channels, shaped to be multiplied with the layer's inputs or outputs.</summary>
+    public static Tensor OverChannels(IAdaptableLayer layer, Tensor vector) =>
+        layer.Shape.Kind == LayerKind.Conv2d ? vector.reshape(-1, 1, 1) : vector.reshape(-1);
+
+    /// <summary>The layer's operation with the transposed weight: the gradient of its input. For pointwise layers.</summary>
+    public static Tensor InputGradient(IAdaptableLayer layer, Tensor gradient) => layer.Apply(gradient, layer.Weight.transpose(0, 1), null);
+
+    // Whether a picture lies in memory pixel by pixel (channels last) without gaps.
+    private static bool PixelsFirst(Tensor tensor) => tensor.permute(0, 2, 3, 1).is_contiguous();
+}
