@@ -8,7 +8,7 @@ public sealed partial class Run
         network.Training = false;
         try
         {
-            foreach (var path in pictures.Draw(step, afterEpoch)) events?.Report(new PictureDrawn(path, step));
+            foreach (var path in WithAverage(() => pictures.Draw(step, afterEpoch).ToList())) events?.Report(new PictureDrawn(path, step));
         }
         finally
         {

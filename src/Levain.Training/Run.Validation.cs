@@ -30,12 +30,16 @@ public sealed partial class Run
         network.Training = false;
         try
         {
-            var count = 0;
-            foreach (var batch in validation.Batches(settings.Validation.MaxBatches ?? int.MaxValue, own.Python))
+            WithAverage(() =>
             {
-                using var owner = batch;
-                foreach (var timestep in objective.JudgedAt) losses.Add(count++, Judge(batch, timestep, own));
-            }
+                var count = 0;
+                foreach (var batch in validation.Batches(settings.Validation.MaxBatches ?? int.MaxValue, own.Python))
+                {
+                    using var owner = batch;
+                    foreach (var timestep in objective.JudgedAt) losses.Add(count++, Judge(batch, timestep, own));
+                }
+                return count;
+            });
         }
         finally { network.Training = true; }
         Note(losses, afterEpoch);

@@ -179,7 +179,7 @@ public sealed partial class Run : IDisposable
         // As in kohya, a number of epochs goes before a number of steps.
         if (samples.EveryEpochs is null && samples.EverySteps is { } every && step % every == 0) Draw(null);
         if (plan.Saves.AfterStep(step) is not { } save) return;
-        files.Save(save, step, epoch);
+        WithAverage(() => files.Save(save, step, epoch));
         if (settings.Snapshots.WithSaves) SaveSnapshot();
     }
 
@@ -188,7 +188,7 @@ public sealed partial class Run : IDisposable
         ValidateAfterEpoch();
         events?.Report(new EpochDone(epoch, [new("loss/epoch_average", average.Value)]));
         var save = plan.Saves.AfterEpoch(epoch);
-        if (save is not null) files.Save(save, step, epoch);
+        if (save is not null) WithAverage(() => files.Save(save, step, epoch));
         if (settings.Samples.EveryEpochs is { } every && epoch % every == 0) Draw(epoch);
         (epoch, batchesDone) = (epoch + 1, 0);
         if (step >= plan.Length.Steps) return;
@@ -198,7 +198,7 @@ public sealed partial class Run : IDisposable
     private RunResult Finish()
     {
         if (settings.Snapshots.AtEnd || settings.Snapshots.WithSaves) SaveSnapshot();
-        return new(step, true, files.Save(plan.Saves.Final, step, plan.Length.Epochs));
+        return new(step, true, WithAverage(() => files.Save(plan.Saves.Final, step, plan.Length.Epochs)));
     }
 
     private RunResult Stop() => new(step, false, SaveSnapshot());
@@ -230,6 +230,27 @@ public sealed partial class Run : IDisposable
         var adapted = network.Adapters.Any(adapter => adapter.Site.Part == NetworkPart.TextEncoder);
         var drops = settings.Network is { Dropout: > 0 } or { RankDropout: > 0 } or { ModuleDropout: > 0 };
         return adapted && (settings.Optimizer.TextEncoderRate != 0 || drops || compat.UntrainedGradientsGrow);
+    }
+
+    // Some optimizers train other values than those to be used and saved: these stand in for them while something is made of the network.
+    private T WithAverage<T>(Func<T> make)
+    {
+        using var scope = NewDisposeScope();
+        if (updater.Averaged() is not { } average) return make();
+        using var frozen = no_grad();
+        var trained = network.Values.clone();
+        network.Values.copy_(average);
+        network.Forget();
+        try
+        {
+            using var recorded = enable_grad(true);
+            return make();
+        }
+        finally
+        {
+            network.Values.copy_(trained);
+            network.Forget();
+        }
     }
 
     private string? SaveSnapshot()

@@ -16,7 +16,7 @@ internal sealed class Updater : IDisposable
     private readonly RateSchedule schedule;
     private readonly RateOptions rates;
     private readonly double limit;
-    private readonly bool untrainedGrow;
+    private readonly bool untrainedGrow, followsSchedule;
     private readonly long[][] made;         // updates of each tensor, group by group: an adapter left out of a step counts none
     private int updates;
 
@@ -31,6 +31,7 @@ internal sealed class Updater : IDisposable
             [.. groups.Select(group => new TrainedGroup(group.Rate, [.. group.Parameters.Select(parameter => new TrainedTensor(parameter.Start, parameter.Shape))]))], settings.Optimizer.LearningRate);
         rule = settings.Optimizer.Options.Create(parameters);
         limit = settings.Optimizer.MaxGradNorm;
+        followsSchedule = settings.Optimizer.FollowsSchedule;
         (schedule, rates) = RatesOf(plan);
         untrainedGrow = settings.Compat.UntrainedGradientsGrow && groups.Sum(group => group.Length) < network.TrainedLength;
         made = [.. groups.Select(group => new long[group.Parameters.Count])];
@@ -128,7 +129,8 @@ internal sealed class Updater : IDisposable
     /// <inheritdoc/>
     public void Dispose() => rule.Dispose();
 
-    private double Factor => schedule.Factor(updates, rates);
+    // Some follow no schedule: they average over the run, or make their rates themselves.
+    private double Factor => followsSchedule ? schedule.Factor(updates, rates) : 1;
 
     private static (RateSchedule, RateOptions) RatesOf(RunPlan plan)
     {

@@ -9,6 +9,8 @@ public static partial class KohyaArguments
     {
         var type = OptimizerType(line, problems);
         var chosen = Optimizers.Named(type);
+        if (chosen is { ByPathInKohya: true } && !type.Contains('.'))
+            problems.Add("--optimizer_type", $"is {type}, which kohya does not find by that name.", $"Write {chosen.Aliases[0]}.");
         var before = problems.All.Count;
         var given = Literals(line, "optimizer_args", problems).Select(pair => KeyValuePair.Create(pair.Name, pair.Value)).ToList();
         var made = chosen?.KohyaArguments(given) ?? given;
@@ -38,11 +40,18 @@ public static partial class KohyaArguments
         return type;
     }
 
-    private static ScheduleSettings Schedule(KohyaCommandLine line, Problems problems)
+    private static ScheduleSettings Schedule(KohyaCommandLine line, OptimizerSettings optimizer, Problems problems)
     {
         var name = line.Text("lr_scheduler")!;
         var names = TomlMap.Names<ScheduleType>().ToList();
         var type = names.IndexOf(name);
+        // AdaFactor's own rates take the place of any schedule; kohya then calls it adafactor, and refuses a warm-up.
+        if (optimizer.Options.MakesRates)
+        {
+            problems.Require(line.Value("lr_warmup_steps") is not StepsOrShare warmup || warmup.Resolve(int.MaxValue) == 0, "--lr_warmup_steps",
+                $"is given with {optimizer.Type}, which makes its rates itself.", "Leave it out, or give warmup_init=True to --optimizer_args.");
+            return new();
+        }
         if (type < 0)
             problems.Add("--lr_scheduler", $"is {name}, which is not supported.", name is "adafactor" or "reduce_lr_on_plateau" or "cosine_warmup_with_min_lr"
                 ? $"Use one of {string.Join(", ", names)}." : Nearest.Advice(name, names));

@@ -88,7 +88,7 @@ public static partial class KohyaArguments
             },
             Network = network,
             Optimizer = optimizer,
-            Schedule = Schedule(line, problems),
+            Schedule = Schedule(line, optimizer, problems),
             Training = new()
             {
                 Steps = line.Whole("max_train_steps"),

@@ -97,9 +97,11 @@ public static class LoraMetadata
         Put("session_id", moment.SessionId);
         Put("training_started_at", moment.StartedAt);
         Put("output_name", run.Output.Name);
-        Put("learning_rate", optimizer.LearningRate);
+        // kohya forgets rates that AdaFactor makes itself, but for the text encoder's, which it has put down before.
+        var made = optimizer.Options.MakesRates;
+        Put("learning_rate", made ? null : optimizer.LearningRate);
         Put("text_encoder_lr", optimizer.TextEncoderLearningRate);
-        Put("unet_lr", optimizer.UnetLearningRate);
+        Put("unet_lr", made ? null : optimizer.UnetLearningRate);
         Put("num_train_images", parts.Sum(part => part.TrainUses));
         Put("num_validation_images", plan.Dataset.Validation.Sum(part => part.TrainUses));
         Put("num_reg_images", parts.Sum(part => part.RegUses));
@@ -109,7 +111,7 @@ public static class LoraMetadata
         Put("gradient_accumulation_steps", training.GradientAccumulation);
         Put("max_train_steps", plan.Length.Steps);
         Put("lr_warmup_steps", kohya?.WarmupSteps ?? PythonText.Repr(run.Schedule.Warmup.Write()));
-        Put("lr_scheduler", TomlMap.Spell(run.Schedule.Type.ToString()));
+        Put("lr_scheduler", made ? $"adafactor:{PythonText.Repr(optimizer.LearningRate)}" : TomlMap.Spell(run.Schedule.Type.ToString()));
         Put("network_module", kohya?.NetworkModule ?? ModuleOf(network));
         Put("network_dim", kohya is null ? network.Rank : kohya.NetworkDim);
         Put("network_alpha", kohya is { AlphaUntouched: true } ? 1L : (object)network.EffectiveAlpha);
@@ -129,7 +131,7 @@ public static class LoraMetadata
         Put("adaptive_noise_scale", noise.AdaptiveScale);
         Put("zero_terminal_snr", noise.ZeroTerminalSnr);
         Put("training_comment", run.Output.Comment);
-        Put("optimizer", optimizer.Chosen!.Class + Arguments(run));
+        Put("optimizer", OptimizerText(run));
         Put("max_grad_norm", optimizer.MaxGradNorm);
         Put("caption_dropout_rate", shared.CaptionDropoutRate);
         Put("caption_dropout_every_n_epochs", shared.CaptionDropoutEveryNEpochs);
@@ -176,12 +178,13 @@ public static class LoraMetadata
         }
     }
 
-    private static string Arguments(RunSettings run)
+    /// <summary>The optimizer as kohya prints it: its class, and the arguments it was given.</summary>
+    internal static string OptimizerText(RunSettings run)
     {
         var chosen = run.Optimizer.Chosen!;
         var words = run.Kohya?.OptimizerArgs
             ?? [.. PythonArgumentWriter.Write(run.Optimizer.Options, chosen.Defaults, static (options, map) => options.Map(map)).Select(pair => KeyValuePair.Create(pair.Key, PythonText.Str(pair.Value)))];
-        return words.Count == 0 ? "" : $"({string.Join(',', words.Select(argument => $"{argument.Key}={argument.Value}"))})";
+        return chosen.Class + (words.Count == 0 ? "" : $"({string.Join(',', words.Select(argument => $"{argument.Key}={argument.Value}"))})");
     }
 
     private static string ModuleOf(NetworkSettings network) => network.AdapterFamily switch

@@ -34,7 +34,7 @@ public sealed record AdamWOptions : OptimizerOptions
     /// <inheritdoc/>
     public override OptimizerOptions Map(TomlMap map)
     {
-        Idle(map, "foreach", "fused", "capturable", "differentiable");
+        Idle(map, TorchOnly);
         return this with
         {
             Betas = map.Numbers("betas", Betas)!,
@@ -53,19 +53,20 @@ public sealed record AdamWOptions : OptimizerOptions
     }
 
     /// <inheritdoc/>
-    public override UpdateRule Create(TrainedParameters parameters) => new AdamWRule(this, parameters);
+    public override UpdateRule Create(TrainedParameters parameters) => new AdamWRule(this, decoupled: true, parameters);
 }
 
 // Loshchilov and Hutter 2019, algorithm 2, as torch.optim.AdamW computes it.
 internal sealed class AdamWRule : UpdateRule
 {
     private readonly AdamWOptions options;
+    private readonly bool decoupled;
     private readonly Tensor mean, square;
     private readonly Tensor? largest;
 
-    public AdamWRule(AdamWOptions options, TrainedParameters parameters) : base(parameters)
+    public AdamWRule(AdamWOptions options, bool decoupled, TrainedParameters parameters) : base(parameters)
     {
-        this.options = options;
+        (this.options, this.decoupled) = (options, decoupled);
         (mean, square) = (Slot("exp_avg"), Slot("exp_avg_sq"));
         if (options.Amsgrad) largest = Slot("max_exp_avg_sq");
     }
@@ -75,24 +76,31 @@ internal sealed class AdamWRule : UpdateRule
         foreach (var group in groups)
             foreach (var run in group.Runs)
             {
-                var (beta1, beta2) = (Momentum ?? options.Betas[0], options.Betas[1]);
-                var moments = new Moments(group.Rate * options.WeightDecay, beta1, beta2, group.Rate / (1 - Math.Pow(beta1, run.Update)), Math.Sqrt(1 - Math.Pow(beta2, run.Update)), options.Eps);
-                if (largest is null) ElementLoop.Run(new Adam(moments), Values, Gradients, [mean, square], [run.Range]);
-                else ElementLoop.Run(new Amsgrad(moments), Values, Gradients, [mean, square, largest], [run.Range]);
+                var moments = MomentsOf(options, decoupled, Momentum ?? options.Betas[0], group.Rate, run.Update);
+                if (largest is null) Run(new Adam(moments), [mean, square], [run.Range]);
+                else Run(new Amsgrad(moments), [mean, square, largest], [run.Range]);
             }
     }
 
-    private readonly record struct Moments(double Decay, double Beta1, double Beta2, double Rate, double Correction, double Eps);
+    /// <summary>AdamW's rule by itself, for another optimizer's vectors.</summary>
+    public static Adam Of(AdamWOptions options, double rate, long update) => new(MomentsOf(options, decoupled: true, options.Betas[0], rate, update));
 
-    private readonly struct Adam(Moments now) : IElementRule
+    private static Moments MomentsOf(AdamWOptions options, bool decoupled, double beta1, double rate, long update) => new(
+        decoupled ? rate * options.WeightDecay : 0, decoupled ? 0 : options.WeightDecay, beta1, options.Betas[1],
+        rate / (1 - Math.Pow(beta1, update)), Math.Sqrt(1 - Math.Pow(options.Betas[1], update)), options.Eps);
+
+    internal readonly record struct Moments(double Decay, double Coupled, double Beta1, double Beta2, double Rate, double Correction, double Eps);
+
+    internal readonly struct Adam(Moments now) : IElementRule
     {
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A | Streams.B;
         public static Streams Writes => Streams.Parameter | Streams.A | Streams.B;
 
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
-            x.A += (x.G - x.A) * (1 - now.Beta1);
-            x.B = x.B * now.Beta2 + x.G * x.G * (1 - now.Beta2);
+            var g = x.G + x.P * now.Coupled;
+            x.A += (g - x.A) * (1 - now.Beta1);
+            x.B = x.B * now.Beta2 + g * g * (1 - now.Beta2);
             x.P = x.P * (1 - now.Decay) - x.A * now.Rate / (L.Root(x.B) * (1 / now.Correction) + now.Eps);
         }
     }
@@ -104,8 +112,9 @@ internal sealed class AdamWRule : UpdateRule
 
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
-            x.A += (x.G - x.A) * (1 - now.Beta1);
-            x.B = x.B * now.Beta2 + x.G * x.G * (1 - now.Beta2);
+            var g = x.G + x.P * now.Coupled;
+            x.A += (g - x.A) * (1 - now.Beta1);
+            x.B = x.B * now.Beta2 + g * g * (1 - now.Beta2);
             x.C = L.Max(x.C, x.B);
             x.P = x.P * (1 - now.Decay) - x.A * now.Rate / (L.Root(x.C) * (1 / now.Correction) + now.Eps);
         }

@@ -81,13 +81,13 @@ internal sealed class DAdaptAdaGradRule : UpdateRule
         var rate = groups[0].Rate;
         var length = d.Value * rate;
         var ranges = groups.SelectMany(group => group.Runs.Select(run => run.Range)).ToList();
-        var found = ElementLoop.Run(new Look(length, options.WeightDecay, options.Eps), Values, Gradients, [squares, walked], ranges);
+        var found = Run(new Look(length, options.WeightDecay, options.Eps), [squares, walked], ranges);
         weighted.Value += length * length * found.First;
         weightedWalk.Value += found.Second;
         length1.Value += found.Third;
         if (length1.Value == 0) return;
         if (rate > 0) d.Value = options.Grown(d.Value, (weightedWalk.Value - weighted.Value) / length1.Value);
-        ElementLoop.Run(new Move(Momentum ?? options.Momentum, options.Eps), Values, Gradients, [squares, walked, origin], ranges);
+        Run(new Move(Momentum ?? options.Momentum, options.Eps), [squares, walked, origin], ranges);
         done.Value++;
     }
 

@@ -44,7 +44,7 @@ internal sealed class DAdaptAdamRule : UpdateRule
 
         var found = default(Sums);
         foreach (var group in groups.Where(group => group.Rate > 0))
-            found += ElementLoop.Run(new Look(length, beta1, beta2, keep, options.Eps, coupled), Values, Gradients, [mean, square, walked], group.Runs.Select(run => run.Range));
+            found += Run(new Look(length, beta1, beta2, keep, options.Eps, coupled), [mean, square, walked], group.Runs.Select(run => run.Range));
         if (found.Second == 0) return;
         if (rate > 0)
         {
@@ -53,7 +53,7 @@ internal sealed class DAdaptAdamRule : UpdateRule
         }
         var decay = options.Decouple ? options.WeightDecay * length : 0;
         foreach (var group in groups)
-            ElementLoop.Run(new DAdaptMove(decay, options.Eps), Values, Gradients, [mean, square], group.Runs.Select(run => run.Range));
+            Run(new DAdaptMove(decay, options.Eps), [mean, square], group.Runs.Select(run => run.Range));
         done.Value = k;
     }
 

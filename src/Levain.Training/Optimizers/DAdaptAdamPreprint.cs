@@ -42,14 +42,14 @@ internal sealed class DAdaptAdamPreprintRule : UpdateRule
 
         var found = default(Sums);
         foreach (var group in groups.Where(group => group.Rate > 0))
-            found += ElementLoop.Run(new Look(length, beta1, beta2, options.Eps, coupled), Values, Gradients, [mean, square, walked], group.Runs.Select(run => run.Range));
+            found += Run(new Look(length, beta1, beta2, options.Eps, coupled), [mean, square, walked], group.Runs.Select(run => run.Range));
         if (found.Second == 0) return;
         weighted.Value = beta2 * weighted.Value + length * length * (1 - beta2) * found.First;
         if (rate > 0) d.Value = options.Grown(d.Value, (found.Third / (1 - beta2) - weighted.Value) / found.Second);
         foreach (var group in groups)
         {
             var decay = options.Decouple && group.Rate > 0 ? options.WeightDecay * length : 0;
-            ElementLoop.Run(new DAdaptMove(decay, options.Eps), Values, Gradients, [mean, square], group.Runs.Select(run => run.Range));
+            Run(new DAdaptMove(decay, options.Eps), [mean, square], group.Runs.Select(run => run.Range));
         }
         done.Value++;
     }

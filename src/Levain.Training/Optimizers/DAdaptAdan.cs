@@ -98,8 +98,8 @@ internal sealed class DAdaptAdanRule : UpdateRule
         {
             var numbers = new Numbers(length, Momentum ?? options.Betas[0], options.Betas[1], beta3, options.Eps, run.Update == 1 ? 0 : 1);
             found += options.InnerProduct
-                ? ElementLoop.Run(new LookByProduct(numbers), Values, Gradients, [mean, difference, square, walked, before], [run.Range])
-                : ElementLoop.Run(new Look(numbers), Values, Gradients, [mean, difference, square, walked, before], [run.Range]);
+                ? Run(new LookByProduct(numbers), [mean, difference, square, walked, before], [run.Range])
+                : Run(new Look(numbers), [mean, difference, square, walked, before], [run.Range]);
         }
         if (found.Second == 0) return;
         double hat;
@@ -116,7 +116,7 @@ internal sealed class DAdaptAdanRule : UpdateRule
         if (rate > 0) d.Value = options.Grown(d.Value, hat);
         var decay = options.WeightDecay * length;
         var (first, after) = options.NoProx ? (1 - decay, 1.0) : (1.0, 1 + decay);
-        ElementLoop.Run(new Move(options.Betas[1], options.Eps, first, after), Values, Gradients, [mean, difference, square], groups.SelectMany(group => group.Runs.Select(run => run.Range)));
+        Run(new Move(options.Betas[1], options.Eps, first, after), [mean, difference, square], groups.SelectMany(group => group.Runs.Select(run => run.Range)));
         done.Value++;
     }
 

@@ -70,7 +70,7 @@ internal sealed class DAdaptLionRule : UpdateRule
     {
         var length = d.Value * SharedRate(groups);
         var keep = Math.Sqrt(options.Betas[1]);
-        var found = ElementLoop.Run(new Signs(length, options.WeightDecay * length, Momentum ?? options.Betas[0], options.Betas[1], keep), Values, Gradients, [mean, walked],
+        var found = Run(new Signs(length, options.WeightDecay * length, Momentum ?? options.Betas[0], options.Betas[1], keep), [mean, walked],
             groups.SelectMany(group => group.Runs.Select(run => run.Range)));
         if (found.Second == 0) return;
         numerator.Value = keep * numerator.Value + (1 - keep) * length * found.First;

@@ -70,26 +70,18 @@ internal sealed class DAdaptSgdRule : UpdateRule
     {
         var rate = SharedRate(groups);
         var moving = groups.Where(group => group.Rate > 0).SelectMany(group => group.Runs.Select(run => run.Range)).ToList();
-        if (done.Value == 0) norm.Value = Math.Sqrt(ElementLoop.Run(new Squares(), Values, Gradients, [], moving).First);
+        if (done.Value == 0) norm.Value = Math.Sqrt(Run(new Squares(), [], moving).First);
         var length = d.Value * rate / norm.Value;
 
-        var found = ElementLoop.Run(new Look(length, options.WeightDecay), Values, Gradients, [walked], moving);
+        var found = Run(new Look(length, options.WeightDecay), [walked], moving);
         if (rate > 0)
         {
             numerator.Value += length * found.First;
             d.Value = options.Grown(d.Value, 2 * numerator.Value / Math.Sqrt(found.Second));
         }
         if (norm.Value == 0) return;
-        ElementLoop.Run(new Move(Momentum ?? options.Momentum), Values, Gradients, [walked, origin], groups.SelectMany(group => group.Runs.Select(run => run.Range)));
+        Run(new Move(Momentum ?? options.Momentum), [walked, origin], groups.SelectMany(group => group.Runs.Select(run => run.Range)));
         done.Value++;
-    }
-
-    private readonly struct Squares : IElementRule
-    {
-        public static Streams Reads => Streams.Gradient;
-        public static Streams Writes => Streams.Sums;
-
-        public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L> => x.Sum1 = x.G * x.G;
     }
 
     private readonly struct Look(double length, double decay) : IElementRule

@@ -66,11 +66,11 @@ internal sealed class LionRule : UpdateRule
         {
             // lion-pytorch divides by the rate its optimizer was made with, whatever a group's own is.
             var decay = options.DecoupledWeightDecay ? options.WeightDecay / Parameters.LearningRate : options.WeightDecay;
-            ElementLoop.Run(new Signs(group.Rate, group.Rate * decay, Momentum ?? options.Betas[0], options.Betas[1]), Values, Gradients, [mean], group.Runs.Select(run => run.Range));
+            Run(new Signs(group.Rate, group.Rate * decay, Momentum ?? options.Betas[0], options.Betas[1]), [mean], group.Runs.Select(run => run.Range));
         }
     }
 
-    private readonly struct Signs(double rate, double decay, double beta1, double beta2) : IElementRule
+    internal readonly struct Signs(double rate, double decay, double beta1, double beta2) : IElementRule
     {
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A;
         public static Streams Writes => Streams.Parameter | Streams.A;

@@ -9,11 +9,17 @@ public abstract record OptimizerOptions
     /// <summary>The record's keys, for reading, writing and documentation.</summary>
     public abstract OptimizerOptions Map(TomlMap map);
 
+    /// <summary>Whether the rule makes its learning rates itself: those given, and the schedule, are then not looked at.</summary>
+    public virtual bool MakesRates => false;
+
     /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>
     public abstract void Check(Problems problems);
 
     /// <summary>The rule at work on these parameters.</summary>
     public abstract UpdateRule Create(TrainedParameters parameters);
+
+    /// <summary>Arguments of all classes in <c>torch.optim</c> that say how torch computes and not what.</summary>
+    protected static IReadOnlyList<string> TorchOnly { get; } = ["foreach", "fused", "capturable", "differentiable"];
 
     /// <summary>Two shares of 0 to below 1.</summary>
     protected static void CheckBetas(Problems problems, IReadOnlyList<double> betas, int count = 2) =>
@@ -41,6 +47,9 @@ public abstract record OptimizerOptions
 /// <param name="LearningRate">The rate of whatever has none of its own.</param>
 public sealed record TrainedParameters(Tensor Values, Tensor Gradients, IReadOnlyList<TrainedGroup> Groups, double LearningRate)
 {
+    /// <summary>Whether a rule goes through memory itself, in one pass; else tensor operations do the same. By default where memory is the processor's.</summary>
+    public bool Fused { get; init; } = Values.device_type is TorchSharp.DeviceType.CPU && Values.dtype is ScalarType.Float32 or ScalarType.Float64;
+
     /// <summary>Elements from the first up to the end of the last tensor.</summary>
     public long Length => Groups.SelectMany(group => group.Tensors).Select(tensor => tensor.Start + tensor.Length).DefaultIfEmpty(0).Max();
 }

@@ -48,6 +48,9 @@ public sealed record Optimizer(string Name, string Summary, Uri Source, Optimize
     /// <summary>Whether <see cref="Name"/> is one that kohya looks up in <c>torch.optim</c>, letter for letter, rather than one it knows.</summary>
     public bool CaseMatters { get; init; }
 
+    /// <summary>Whether kohya finds it only by its class with the module: <c>pytorch_optimizer.CAME</c>.</summary>
+    public bool ByPathInKohya { get; init; }
+
     /// <summary>What it makes of learning rates.</summary>
     public RateUse Rates { get; init; } = RateUse.Length;
 

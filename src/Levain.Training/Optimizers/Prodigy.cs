@@ -143,12 +143,12 @@ internal sealed class ProdigyRule : UpdateRule
         {
             var ranges = group.Runs.Select(run => run.Range);
             if (options.SliceP == 1 && mean is not null)
-                found += ElementLoop.Run(new Look(d.Value, beta1, beta2, beta3, coupled, share), Values, Gradients, [mean, square, walked, origin], ranges);
+                found += Run(new Look(d.Value, beta1, beta2, beta3, coupled, share), [mean, square, walked, origin], ranges);
             else
             {
                 found += Walk(group, beta3, coupled, share);
-                if (mean is not null) ElementLoop.Run(new Moments(d.Value, beta1, beta2, coupled), Values, Gradients, [mean, square], ranges);
-                else ElementLoop.Run(new Square(d.Value, beta2, coupled), Values, Gradients, [square], ranges);
+                if (mean is not null) Run(new Moments(d.Value, beta1, beta2, coupled), [mean, square], ranges);
+                else Run(new Square(d.Value, beta2, coupled), [square], ranges);
             }
         }
         numerator.Value = numerator.Value * beta3 + d.Value / options.D0 * length * found.First;
@@ -165,8 +165,8 @@ internal sealed class ProdigyRule : UpdateRule
         foreach (var group in groups)
         {
             var ranges = group.Runs.Select(run => run.Range);
-            if (mean is not null) ElementLoop.Run(new Move(length, decay, d.Value * options.Eps), Values, Gradients, [mean, square], ranges);
-            else ElementLoop.Run(new MoveByGradient(length * d.Value, decay, d.Value * options.Eps, coupled), Values, Gradients, [square], ranges);
+            if (mean is not null) Run(new Move(length, decay, d.Value * options.Eps), [mean, square], ranges);
+            else Run(new MoveByGradient(length * d.Value, decay, d.Value * options.Eps, coupled), [square], ranges);
         }
         done.Value = k;
     }
@@ -182,7 +182,7 @@ internal sealed class ProdigyRule : UpdateRule
             var length = slices[last] + (last.Length + options.SliceP - 1) / options.SliceP - start;
             var (p, g) = options.SliceP == 1 ? (Values.narrow(0, run.Start, run.Length), Gradients.narrow(0, run.Start, run.Length))
                 : (cat([.. run.Tensors.Select(tensor => Every(tensor, Values))]), cat([.. run.Tensors.Select(tensor => Every(tensor, Gradients))]));
-            sums += ElementLoop.Run(new Measure(beta3, coupled, share), p, g, [walked.narrow(0, start, length), origin.narrow(0, start, length)], [(0, length)]);
+            sums += ElementLoop.Run(new Measure(beta3, coupled, share), p, g, [walked.narrow(0, start, length), origin.narrow(0, start, length)], [(0, length)], Parameters.Fused);
         }
         return sums;
     }

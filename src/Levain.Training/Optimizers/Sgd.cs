@@ -48,7 +48,7 @@ public sealed record SgdOptions : OptimizerOptions
     /// <inheritdoc/>
     public override OptimizerOptions Map(TomlMap map)
     {
-        Idle(map, "foreach", "fused", "differentiable");
+        Idle(map, TorchOnly);
         return this with
         {
             Momentum = map.Number("momentum", Momentum),
@@ -85,13 +85,13 @@ internal sealed class SgdRule : UpdateRule
             foreach (var run in group.Runs)
             {
                 var now = new Numbers(group.Rate, options.WeightDecay, Momentum ?? options.Momentum, run.Update == 1 ? 1 : 1 - options.Dampening);
-                if (momentum is null) ElementLoop.Run(new Plain(now), Values, Gradients, [], [run.Range]);
-                else if (options.Nesterov) ElementLoop.Run(new Nesterov(now), Values, Gradients, [momentum], [run.Range]);
-                else ElementLoop.Run(new Heavy(now), Values, Gradients, [momentum], [run.Range]);
+                if (momentum is null) Run(new Plain(now), [], [run.Range]);
+                else if (options.Nesterov) Run(new Nesterov(now), [momentum], [run.Range]);
+                else Run(new Heavy(now), [momentum], [run.Range]);
             }
     }
 
-    private readonly record struct Numbers(double Rate, double Decay, double Momentum, double Share);
+    internal readonly record struct Numbers(double Rate, double Decay, double Momentum, double Share);
 
     private readonly struct Plain(Numbers now) : IElementRule
     {
@@ -101,7 +101,7 @@ internal sealed class SgdRule : UpdateRule
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L> => x.P -= (x.G + x.P * now.Decay) * now.Rate;
     }
 
-    private readonly struct Heavy(Numbers now) : IElementRule
+    internal readonly struct Heavy(Numbers now) : IElementRule
     {
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A;
         public static Streams Writes => Streams.Parameter | Streams.A;

@@ -1,3 +1,4 @@
+using Levain.Training.Elements;
 using static TorchSharp.torch;
 
 namespace Levain.Training;
@@ -106,6 +107,13 @@ public abstract class UpdateRule : IDisposable
         numbers.Add(name, number);
         return number;
     }
+
+    /// <summary>Runs a rule for single elements over ranges of the parameters.</summary>
+    /// <param name="rule">The rule with this step's numbers.</param>
+    /// <param name="slots">Its slots, laid out as the parameters are.</param>
+    /// <param name="ranges">Elements to treat.</param>
+    private protected Sums Run<R>(R rule, Tensor[] slots, IEnumerable<(long Start, long Length)> ranges) where R : struct, IElementRule =>
+        ElementLoop.Run(rule, Values, Gradients, slots, ranges, Parameters.Fused);
 
     /// <summary>The one rate that groups share; those of rate 0 are passed over.</summary>
     protected static double SharedRate(IReadOnlyList<GroupStep> groups)

@@ -32,6 +32,9 @@ public sealed record OptimizerSettings
         init => options = value;
     }
 
+    /// <summary>Whether the learning rate moves as <c>[schedule]</c> says: not where the optimizer averages over the run, or makes its rates itself.</summary>
+    public bool FollowsSchedule => Chosen is not { ScheduleFree: true } && !Options.MakesRates;
+
     /// <summary>The rate of the U-Net's adapters.</summary>
     public double UnetRate => UnetLearningRate ?? LearningRate;
 

@@ -24,12 +24,11 @@ internal static unsafe class ElementLoop
     /// <param name="gradients">As long as the parameters.</param>
     /// <param name="slots">The slots A, B, …, as long as the parameters.</param>
     /// <param name="ranges">Elements to treat.</param>
-    public static Sums Run<R>(R rule, Tensor parameters, Tensor gradients, Tensor[] slots, IEnumerable<(long Start, long Length)> ranges) where R : struct, IElementRule
-    {
-        if (parameters.device_type is TorchSharp.DeviceType.CPU && parameters.dtype is ScalarType.Float32) return Fused<R, float>(rule, parameters, gradients, slots, ranges);
-        if (parameters.device_type is TorchSharp.DeviceType.CPU && parameters.dtype is ScalarType.Float64) return Fused<R, double>(rule, parameters, gradients, slots, ranges);
-        return ByTensors(rule, parameters, gradients, slots, ranges);
-    }
+    /// <param name="fused">Whether memory is the processor's, fp32 or fp64; else tensor operations are used.</param>
+    public static Sums Run<R>(R rule, Tensor parameters, Tensor gradients, Tensor[] slots, IEnumerable<(long Start, long Length)> ranges, bool fused) where R : struct, IElementRule =>
+        !fused ? ByTensors(rule, parameters, gradients, slots, ranges)
+        : parameters.dtype is ScalarType.Float32 ? Fused<R, float>(rule, parameters, gradients, slots, ranges)
+        : Fused<R, double>(rule, parameters, gradients, slots, ranges);
 
     /// <summary>As <see cref="Run"/>, with tensor operations on any device.</summary>
     public static Sums ByTensors<R>(R rule, Tensor parameters, Tensor gradients, Tensor[] slots, IEnumerable<(long Start, long Length)> ranges) where R : struct, IElementRule
@@ -99,8 +98,9 @@ internal static unsafe class ElementLoop
         return total;
     }
 
+    /// <summary>Runs the rule over a single short piece of memory.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Go<R, T>(R rule, T* p, T* g, T* a, T* b, T* c, T* d, T* e, int count, Span<double> sums) where R : struct, IElementRule where T : unmanaged, INumber<T>
+    public static void Go<R, T>(R rule, T* p, T* g, T* a, T* b, T* c, T* d, T* e, int count, Span<double> sums) where R : struct, IElementRule where T : unmanaged, INumber<T>
     {
         var width = Vector<T>.Count;
         var whole = count - count % width;
@@ -181,7 +181,8 @@ internal static unsafe class ElementLoop
         return total;
     }
 
-    private static nint Address<T>(Tensor tensor) where T : unmanaged
+    /// <summary>Address of a tensor's first element; 0 where it has none. The tensor has to be kept alive beside it.</summary>
+    public static nint Address<T>(Tensor tensor) where T : unmanaged
     {
         if (tensor.numel() == 0) return 0;
         using var first = tensor.narrow(0, 0, 1);

@@ -2,6 +2,8 @@ using System.Text.Json;
 using Levain.Core;
 using Levain.Training;
 using Levain.Training.Kohya;
+using Levain.Training.Metadata;
+using Levain.Training.Settings;
 using static TorchSharp.torch;
 
 namespace Levain.Tests.Training.Optimization;
@@ -17,7 +19,7 @@ internal sealed class RecordedTrajectory : IDisposable
 
     /// <param name="row">A row of cases.json or acceptance.json.</param>
     /// <param name="dtype">Precision of everything.</param>
-    public RecordedTrajectory(JsonElement row, Optimizer optimizer, OptimizerOptions options, ScalarType dtype = ScalarType.Float32)
+    public RecordedTrajectory(JsonElement row, Optimizer optimizer, OptimizerOptions options, ScalarType dtype = ScalarType.Float32, bool fused = true)
     {
         (this.row, this.dtype, Optimizer) = (row, dtype, optimizer);
         Names = row.TryGetProperty("tensors", out var names) ? [.. names.EnumerateArray().Select(name => name.GetString()!)] : ["A", "B", "C", "Z"];
@@ -34,7 +36,7 @@ internal sealed class RecordedTrajectory : IDisposable
         var groups = row.GetProperty("groups") is { ValueKind: JsonValueKind.Array } list
             ? list.EnumerateArray().Select(group => new TrainedGroup(group.GetProperty("lr").GetDouble(), [.. group.GetProperty("names").EnumerateArray().Select(name => tensors[Names.IndexOf(name.GetString()!)])])).ToList()
             : [new TrainedGroup(rate, [.. tensors])];
-        parameters = new(values, zeros_like(values).DetachFromDisposeScope(), groups, rate);
+        parameters = new(values, zeros_like(values).DetachFromDisposeScope(), groups, rate) { Fused = fused };
         using var frozen = no_grad();
         Rule = options.Create(parameters);
     }
@@ -53,12 +55,24 @@ internal sealed class RecordedTrajectory : IDisposable
     /// <summary>The optimizer and options that a row asks for; null where we refuse it, with the reasons in the problems.</summary>
     public static (Optimizer Optimizer, OptimizerOptions Options)? Read(JsonElement row, Problems problems)
     {
-        string[] words = ["--pretrained_model_name_or_path", "m.safetensors", "--optimizer_type", row.GetProperty("optimizer_type").GetString()!, "--learning_rate", row.GetProperty("learning_rate").GetDouble().ToString("R", System.Globalization.CultureInfo.InvariantCulture)];
-        var args = row.GetProperty("optimizer_args").EnumerateArray().Select(word => word.GetString()!).ToList();
-        var (settings, all) = KohyaArguments.Read([.. words, .. args.Count == 0 ? [] : args.Prepend("--optimizer_args")]);
+        var (settings, all) = Settings(row);
         foreach (var problem in all.All.Where(problem => problem.Where.Contains("optimizer"))) problems.Add(problem.Where, problem.What, problem.Fix);
         settings.Optimizer.Check(problems);
         return problems.Any ? null : (settings.Optimizer.Chosen!, settings.Optimizer.Options);
+    }
+
+    private static (RunSettings, Problems) Settings(JsonElement row)
+    {
+        string[] words = ["--pretrained_model_name_or_path", "m.safetensors", "--optimizer_type", row.GetProperty("optimizer_type").GetString()!, "--learning_rate", row.GetProperty("learning_rate").GetDouble().ToString("R", System.Globalization.CultureInfo.InvariantCulture)];
+        var args = row.GetProperty("optimizer_args").EnumerateArray().Select(word => word.GetString()!).ToList();
+        return KohyaArguments.Read([.. words, .. args.Count == 0 ? [] : args.Prepend("--optimizer_args")]);
+    }
+
+    /// <summary>What is written of the optimizer into a file's metadata.</summary>
+    public static string Metadata(JsonElement row)
+    {
+        var (settings, _) = Settings(row);
+        return LoraMetadata.OptimizerText(settings);
     }
 
     /// <summary>Makes step <paramref name="step"/>, counted from 1.</summary>

@@ -22,11 +22,16 @@ internal sealed class Replay : IBatchObserver, IProgress<RunEvent>
     private const int ShakySide = 64;
     private const double ShakyNormTolerance = 5e-3, ShakyLossTolerance = 2e-4;
 
+    // Recorded with bitsandbytes' CPU quantiser, which is not the nearest-entry one of its CUDA kernels and of ours.
+    private const double CodedLossTolerance = 5e-3;
+
+    private readonly double lossTolerance;
     private readonly JsonElement[] steps, validation;
     private readonly long validationSeed;
     private int nextJudged;
     private readonly MersenneTwister position;
     private readonly string what;
+    private readonly bool clips;        // where nothing is clipped, no norm was recorded
     private long positionAt;
     private int next;
     private bool shaky;
@@ -34,11 +39,13 @@ internal sealed class Replay : IBatchObserver, IProgress<RunEvent>
     /// <summary>Whether rounding decided somewhere, see <see cref="ShakySide"/>; weights are then compared less closely.</summary>
     public bool IsShaky => shaky;
 
-    private Replay(string name, JsonElement recorded, long seed, long validationSeed)
+    private Replay(string name, JsonElement recorded, RunSettings settings, long validationSeed)
     {
-        (what, steps, position) = (name, [.. recorded.GetProperty("steps").EnumerateArray()], new((uint)seed));
+        (what, steps, position) = (name, [.. recorded.GetProperty("steps").EnumerateArray()], new((uint)settings.Training.Seed!.Value));
         validation = recorded.TryGetProperty("validation", out var judgements) ? [.. judgements.EnumerateArray()] : [];
         this.validationSeed = validationSeed;
+        clips = settings.Optimizer.MaxGradNorm > 0;
+        lossTolerance = settings.Optimizer.Type.Contains("8bit") ? CodedLossTolerance : LossTolerance;
     }
 
     /// <summary>Largest difference of a loss so far.</summary>
@@ -63,7 +70,7 @@ internal sealed class Replay : IBatchObserver, IProgress<RunEvent>
         var plan = RunPlan.Make(settings, problems, random.Python);
         Assert.True(plan is not null, string.Join(Environment.NewLine, problems.All));
         using var model = StableDiffusion.Open(settings.Model.Base!, compute ?? Compute.Cpu, settings.Model.Vae);
-        var replay = new Replay(name, recorded, seed, settings.Validation.Seed ?? seed);
+        var replay = new Replay(name, recorded, settings, settings.Validation.Seed ?? seed);
         using var run = new Levain.Training.Run(plan, random, model, null, replay) { Observer = replay };
         var marks = recorded.TryGetProperty("torch_draws", out var draws) ? draws : recorded.GetProperty("marks");
         // Then come the two seeds of the loader, of two outputs each.
@@ -97,10 +104,10 @@ internal sealed class Replay : IBatchObserver, IProgress<RunEvent>
         Assert.True(step.GetProperty("timesteps").EnumerateArray().Select(t => t.GetInt32()).SequenceEqual(timesteps), $"{what}, batch {next}: timesteps {string.Join(", ", timesteps)}, expected {step.GetProperty("timesteps")}.");
         var expected = step.GetProperty("loss").GetDouble();
         WorstLoss = Math.Max(WorstLoss, Math.Abs(loss - expected));
-        Assert.True(Math.Abs(loss - expected) <= (shaky ? ShakyLossTolerance : LossTolerance), Text($"{what}, batch {next}: loss {loss}, expected {expected}."));
+        Assert.True(Math.Abs(loss - expected) <= (shaky ? Math.Max(ShakyLossTolerance, lossTolerance) : lossTolerance), Text($"{what}, batch {next}: loss {loss}, expected {expected}."));
         if (step.TryGetProperty("grad_norm", out var norm) && norm.ValueKind == JsonValueKind.Number)
             Assert.True(gradientNorm is { } found && Math.Abs(found - norm.GetDouble()) <= (shaky ? ShakyNormTolerance : NormTolerance) * norm.GetDouble(), Text($"{what}, batch {next}: gradient {gradientNorm}, expected {norm.GetDouble()}."));
-        else Assert.True(gradientNorm is null, Text($"{what}, batch {next}: an update where the recording has none."));
+        else Assert.True(gradientNorm is null || !clips, Text($"{what}, batch {next}: an update where the recording has none."));
         next++;
     }
 

@@ -41,7 +41,7 @@ public sealed class ReplayTests(ITestOutputHelper output)
             RecordedResult.CompareMetadata(name, file, recorded.GetProperty("metadata"));
         }
         RecordedResult.CompareFiles(name, results, recorded.GetProperty("files"));
-        RecordedResult.CompareLogs(name, replay, recorded.GetProperty("logs"));
+        RecordedResult.CompareLogs(name, replay, recorded.GetProperty("logs"), settings.Optimizer.Options.MakesRates);
         output.WriteLine($"{name}: {replay.Logs.Count} rows, losses within {replay.WorstLoss:0.0e+0}, {replay.Time.TotalSeconds:0.0} s.");
     }
 

@@ -1,0 +1,106 @@
+using Levain.Core;
+using static TorchSharp.torch;
+
+namespace Levain.Training;
+
+public static partial class Optimizers
+{
+    /// <summary>AdaFactor with a first moment, held back where updates and moment disagree.</summary>
+    public static Optimizer Came { get; } = new(
+        "CAME", "A first moment and second moments in rows and columns; cautious where updates waver", new("https://arxiv.org/abs/2307.02047"), new CameOptions())
+    {
+        Class = "pytorch_optimizer.optimizer.came.CAME",
+        Aliases = ["pytorch_optimizer.CAME"],
+        ByPathInKohya = true,
+        Advice = "About a fifth of AdamW's learning rate; its first steps are long.",
+    };
+}
+
+/// <summary>Options of <see cref="Optimizers.Came"/>.</summary>
+public sealed record CameOptions : OptimizerOptions
+{
+    /// <summary>Shares that a step keeps of the old first moment, second moment and moment of residues, each 0 to below 1. Default [0.9, 0.999, 0.9999].</summary>
+    public IReadOnlyList<double> Betas { get; init; } = [0.9, 0.999, 0.9999];
+
+    /// <summary>Added to squared gradients. Default 1e-30.</summary>
+    public double Eps1 { get; init; } = 1e-30;
+
+    /// <summary>Added to squared residues. Default 1e-16.</summary>
+    public double Eps2 { get; init; } = 1e-16;
+
+    /// <summary>Longest update, as a root mean square. Default 1.</summary>
+    public double ClipThreshold { get; init; } = 1;
+
+    /// <summary>Decay of the weights, 0 or more. Default 0.</summary>
+    public double WeightDecay { get; init; }
+
+    /// <summary>Whether weights decay apart from the gradient, as in AdamW. Default on.</summary>
+    public bool WeightDecouple { get; init; } = true;
+
+    /// <summary>Decays by <see cref="WeightDecay"/> itself, whatever the learning rate. Default off.</summary>
+    public bool FixedDecay { get; init; }
+
+    /// <inheritdoc/>
+    public override OptimizerOptions Map(TomlMap map) => this with
+    {
+        Betas = map.Numbers("betas", Betas)!,
+        Eps1 = map.Number("eps1", Eps1),
+        Eps2 = map.Number("eps2", Eps2),
+        ClipThreshold = map.Number("clip_threshold", ClipThreshold),
+        WeightDecay = map.Number("weight_decay", WeightDecay),
+        WeightDecouple = map.Flag("weight_decouple", WeightDecouple),
+        FixedDecay = map.Flag("fixed_decay", FixedDecay),
+    };
+
+    /// <inheritdoc/>
+    public override void Check(Problems problems)
+    {
+        CheckBetas(problems, Betas, count: 3);
+        CheckDecay(problems, WeightDecay);
+        problems.Require(Eps1 >= 0, "eps1", $"is {Eps1}.", "Use 1e-30.");
+        problems.Require(Eps2 >= 0, "eps2", $"is {Eps2}.", "Use 1e-16.");
+        problems.Require(ClipThreshold > 0, "clip_threshold", $"is {ClipThreshold}.", "Use a positive number; 1 is usual.");
+    }
+
+    /// <inheritdoc/>
+    public override UpdateRule Create(TrainedParameters parameters) => new CameRule(this, parameters);
+}
+
+// Luo et al. 2023, algorithm 2, as pytorch-optimizer 4.1 computes it: the release kohya pins spoils the momentum of vectors.
+internal sealed class CameRule : UpdateRule
+{
+    private readonly CameOptions options;
+    private readonly Tensor mean;
+    private readonly FactoredMoment square, residue;
+
+    public CameRule(CameOptions options, TrainedParameters parameters) : base(parameters)
+    {
+        this.options = options;
+        mean = Slot("exp_avg");
+        square = new(parameters, "exp_avg_sq", vectors: true, (name, length) => Slot(name, length));
+        residue = new(parameters, "exp_avg_res", vectors: false, (name, length) => Slot(name, length));
+    }
+
+    public override void Step(IReadOnlyList<GroupStep> groups)
+    {
+        foreach (var group in groups)
+            foreach (var tensor in group.Runs.SelectMany(run => run.Tensors)) Update(tensor, group.Rate);
+    }
+
+    private void Update(TrainedTensor tensor, double rate)
+    {
+        using var scope = NewDisposeScope();
+        var (p, g, m) = (tensor.Of(Values), tensor.Of(Gradients), tensor.Of(mean));
+        if (options.WeightDecay != 0)
+        {
+            if (options.WeightDecouple) p.mul_(1 - options.WeightDecay * (options.FixedDecay ? 1 : rate));
+            else g.add_(p, options.WeightDecay);
+        }
+        var u = square.Divide(tensor, g.square().add_(options.Eps1), g, options.Betas[1]);
+        u.div_(Math.Max(1, AdaFactorRule.Rms(u) / options.ClipThreshold));
+        var beta1 = Momentum ?? options.Betas[0];
+        m.mul_(beta1).add_(u, 1 - beta1);
+        var step = FactoredMoment.IsFactored(tensor) ? residue.Divide(tensor, u.sub_(m).pow_(2).add_(options.Eps2), m, options.Betas[2]) : m;
+        p.add_(step, -rate);
+    }
+}

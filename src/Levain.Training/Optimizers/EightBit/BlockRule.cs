@@ -1,0 +1,94 @@
+using Levain.Training.Elements;
+using static TorchSharp.torch;
+
+namespace Levain.Training.EightBit;
+
+/// <summary>A rule whose memory is 8-bit blocks: decode, apply, encode, block by block.</summary>
+internal abstract unsafe class BlockRule : UpdateRule
+{
+    // Blocks that a thread takes at once.
+    private const int Batch = 64;
+
+    private readonly BlockMemory first;
+    private readonly BlockMemory? second;
+
+    /// <param name="parameters">What is trained.</param>
+    /// <param name="smallest">Elements from which on a tensor is coded.</param>
+    /// <param name="moments">1: a signed moment. 2: a second one that is never negative.</param>
+    protected BlockRule(TrainedParameters parameters, long smallest, int moments) : base(parameters)
+    {
+        Tensor slot(string name, long length, ScalarType type) => Slot(name, length, type);
+        first = new(parameters, DynamicMap.Signed, smallest, "state1", slot);
+        second = moments == 2 ? new(parameters, DynamicMap.Unsigned, smallest, "state2", slot) : null;
+    }
+
+    /// <summary>The first moment's memory.</summary>
+    public BlockMemory First => first;
+
+    /// <summary>The second moment's memory; null where there is none.</summary>
+    public BlockMemory? Second => second;
+
+    /// <summary>Applies a rule of slots A and B to all tensors of a run.</summary>
+    protected void Apply<R>(R rule, TensorRun run) where R : struct, IElementRule
+    {
+        foreach (var tensor in run.Tensors.Where(tensor => !first[tensor].Coded))
+        {
+            using var scope = NewDisposeScope();
+            Tensor[] slots = [first.Plain.narrow(0, first[tensor].Start, tensor.Length), .. second is null ? [] : new[] { second.Plain.narrow(0, second[tensor].Start, tensor.Length) }];
+            ElementLoop.Run(rule, Values.narrow(0, tensor.Start, tensor.Length), Gradients.narrow(0, tensor.Start, tensor.Length), slots, [(0, tensor.Length)], Parameters.Fused);
+        }
+        var coded = run.Tensors.Where(tensor => first[tensor].Coded).ToList();
+        if (Parameters.Fused) ApplyFused(rule, coded);
+        else foreach (var tensor in coded) ApplyByTensors(rule, tensor);
+    }
+
+    private void ApplyByTensors<R>(R rule, TrainedTensor tensor) where R : struct, IElementRule
+    {
+        using var scope = NewDisposeScope();
+        Tensor[] slots = [first.Decode(tensor), .. second is null ? [] : new[] { second.Decode(tensor) }];
+        ElementLoop.ByTensors(rule, Values.narrow(0, tensor.Start, tensor.Length), Gradients.narrow(0, tensor.Start, tensor.Length), slots, [(0, tensor.Length)]);
+        first.Encode(tensor, slots[0], keepSign: true);
+        second?.Encode(tensor, slots[1], keepSign: false);
+    }
+
+    private void ApplyFused<R>(R rule, List<TrainedTensor> tensors) where R : struct, IElementRule
+    {
+        var work = tensors.SelectMany(tensor => Enumerable.Range(0, (int)((tensor.Length + Batch * BlockMemory.Block - 1) / (Batch * BlockMemory.Block))).Select(batch => (tensor, batch))).ToArray();
+        var (p, g) = (ElementLoop.Address<float>(Values), ElementLoop.Address<float>(Gradients));
+        var one = (ElementLoop.Address<byte>(first.Codes), ElementLoop.Address<float>(first.Largest));
+        var two = second is null ? default : (ElementLoop.Address<byte>(second.Codes), ElementLoop.Address<float>(second.Largest));
+
+        void batch(int index)
+        {
+            var (tensor, number) = work[index];
+            var a = stackalloc float[BlockMemory.Block];
+            var b = stackalloc float[BlockMemory.Block];
+            var from = (long)number * Batch * BlockMemory.Block;
+            for (var at = from; at < Math.Min(tensor.Length, from + Batch * BlockMemory.Block); at += BlockMemory.Block)
+            {
+                var count = (int)Math.Min(BlockMemory.Block, tensor.Length - at);
+                decode(first, one, a, at, count);
+                if (second is not null) decode(second, two, b, at, count);
+                ElementLoop.Go(rule, (float*)p + tensor.Start + at, (float*)g + tensor.Start + at, a, b, null, null, null, count, []);
+                encode(first, one, a, at, count, keepSign: true);
+                if (second is not null) encode(second, two, b, at, count, keepSign: false);
+            }
+
+            void decode(BlockMemory memory, (nint Codes, nint Largest) place, float* numbers, long at, int count)
+            {
+                var (_, start, block) = memory[tensor];
+                memory.Map.Decode(new((byte*)place.Codes + start + at, count), ((float*)place.Largest)[block + at / BlockMemory.Block], new(numbers, count));
+            }
+
+            void encode(BlockMemory memory, (nint Codes, nint Largest) place, float* numbers, long at, int count, bool keepSign)
+            {
+                var (_, start, block) = memory[tensor];
+                ((float*)place.Largest)[block + at / BlockMemory.Block] = memory.Map.Encode(new(numbers, count), new((byte*)place.Codes + start + at, count), keepSign);
+            }
+        }
+
+        if (work.Length <= 1)
+            for (var i = 0; i < work.Length; i++) batch(i);
+        else Parallel.For(0, work.Length, new ParallelOptions { MaxDegreeOfParallelism = get_num_threads() }, batch);
+    }
+}

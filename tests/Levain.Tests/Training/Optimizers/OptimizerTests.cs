@@ -1,0 +1,155 @@
+using System.Text.Json;
+using Levain.Core;
+using Levain.Training;
+using Xunit;
+using static TorchSharp.torch;
+
+namespace Levain.Tests.Training.Optimization;
+
+/// <summary>What holds for every optimizer of the catalog.</summary>
+public sealed class OptimizerTests(ITestOutputHelper output)
+{
+    private static readonly JsonElement Problem = JsonDocument.Parse("""{ "learning_rate": 0.01, "groups": [{ "names": ["A", "B"], "lr": 0.01 }, { "names": ["C", "Z", "D"], "lr": 0.01 }], "tensors": ["A", "B", "C", "Z", "D"] }""").RootElement;
+
+    public static TheoryData<string> Names => [.. Optimizers.All.Select(optimizer => optimizer.Name)];
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void A_walk_that_stops_and_goes_on_is_an_unbroken_one_to_the_bit(string name)
+    {
+        foreach (var options in Variants(name))
+        {
+            using var scope = NewDisposeScope();
+            using var frozen = no_grad();
+            using var unbroken = new RecordedTrajectory(Problem, Optimizers.Named(name)!, options);
+            using var first = new RecordedTrajectory(Problem, Optimizers.Named(name)!, options);
+            const int stop = 7, end = 12;
+            for (var step = 1; step <= stop; step++) first.Step(step);
+            using var second = new RecordedTrajectory(Problem, Optimizers.Named(name)!, options);
+            foreach (var tensor in first.Names) second.Value(tensor).copy_(first.Value(tensor));
+            second.Rule.Restore(first.Rule.Memory.ToDictionary(pair => pair.Key, pair => pair.Value.clone()));
+            for (var step = 1; step <= end; step++) unbroken.Step(step);
+            for (var step = stop + 1; step <= end; step++) second.Step(step);
+
+            Assert.All(unbroken.Names, tensor => Assert.True(Same(unbroken.Value(tensor), second.Value(tensor)), $"{options}: {tensor} differs."));
+            var (expected, found) = (unbroken.Rule.Memory, second.Rule.Memory);
+            Assert.Equal(expected.Keys, found.Keys);
+            Assert.All(expected, slot => Assert.True(Same(slot.Value, found[slot.Key]), $"{options}: {slot.Key} differs."));
+            Assert.True(first.Rule.Averaged() is null || Same(unbroken.Rule.Averaged()!, second.Rule.Averaged()!));
+        }
+    }
+
+    // The slow twin: one pass over the processor's memory against tensor operations, which any device has. 8 steps; codes of 8 bits may fall either way.
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void One_pass_over_memory_equals_tensor_operations(string name)
+    {
+        foreach (var options in Variants(name))
+        {
+            using var scope = NewDisposeScope();
+            using var frozen = no_grad();
+            using var fused = new RecordedTrajectory(Problem, Optimizers.Named(name)!, options);
+            using var plain = new RecordedTrajectory(Problem, Optimizers.Named(name)!, options, fused: false);
+            for (var step = 1; step <= 8; step++)
+            {
+                fused.Step(step);
+                plain.Step(step);
+            }
+            foreach (var tensor in fused.Names)
+            {
+                var difference = (fused.Value(tensor) - plain.Value(tensor)).abs().flatten();
+                var off = (difference > 2e-6).sum().item<long>();
+                Assert.True(off <= (name.Contains("8bit") || name.Contains("Lion") ? difference.numel() / 100 : 0), $"{options}, {tensor}: {off} of {difference.numel()} are off by up to {difference.max().item<float>()}.");
+            }
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void The_number_of_threads_changes_no_bit(string name)
+    {
+        using var scope = NewDisposeScope();
+        using var frozen = no_grad();
+        var threads = get_num_threads();
+        var results = new List<Tensor>();
+        foreach (var count in new[] { 1, 2 })
+        {
+            set_num_threads(count);
+            try
+            {
+                const long side = 320;
+                var tensor = new TrainedTensor(0, [side, side]);
+                var values = Synth.Input("threads.p", side * side) * 0.1;
+                var gradients = Synth.Input("threads.g", side * side);
+                using var rule = Optimizers.Named(name)!.Defaults.Create(new(values, gradients, [new(0.01, [tensor])], 0.01));
+                for (var step = 1; step <= 3; step++)
+                {
+                    gradients.copy_(Synth.Input($"threads.g{step}", side * side));
+                    rule.Step([new(0, 0.01, [new([tensor], step)])]);
+                }
+                results.Add(values);
+            }
+            finally { set_num_threads(threads); }
+        }
+        Assert.True(Same(results[0], results[1]));
+    }
+
+    [Fact]
+    public void Arguments_are_accepted_and_refused_as_kohyas_libraries_do()
+    {
+        var (accepted, refused) = (0, 0);
+        foreach (var row in Golden.Json("optimizers", "acceptance.json").EnumerateArray())
+        {
+            var problems = new Problems();
+            string? reason = null;
+            if (RecordedTrajectory.Read(row, problems) is var (optimizer, options))
+            {
+                using var scope = NewDisposeScope();
+                try
+                {
+                    using var walk = new RecordedTrajectory(row, optimizer, options);
+                    for (var step = 1; step <= 2; step++) walk.Step(step);
+                    if (row.TryGetProperty("ss_optimizer", out var recorded)) Assert.Equal(recorded.GetString(), RecordedTrajectory.Metadata(row));
+                }
+                catch (RunException exception) { reason = exception.Message; }
+            }
+            else reason = string.Join(" ", problems.All);
+            var wanted = row.GetProperty("outcome").GetString() == "accepted";
+            Assert.True(wanted == reason is null, $"{row}: {reason ?? "was accepted"}");
+            if (wanted) accepted++;
+            else
+            {
+                refused++;
+                output.WriteLine($"{row.GetProperty("optimizer_type")} {row.GetProperty("optimizer_args")} {row.GetProperty("learning_rate")}: {reason}");
+            }
+        }
+        output.WriteLine($"{accepted} accepted, {refused} refused.");
+        Assert.True(accepted > 0 && refused > 0);
+    }
+
+    // An optimizer with its defaults, and with the options that choose another rule.
+    private static IEnumerable<OptimizerOptions> Variants(string name)
+    {
+        var usual = Optimizers.Named(name)!.Defaults;
+        yield return usual;
+        switch (usual)
+        {
+            case AdamWOptions adam: yield return adam with { Amsgrad = true }; break;
+            case ProdigyOptions prodigy:
+                yield return prodigy with { SliceP = 11, UseBiasCorrection = true };
+                yield return prodigy with { Betas = [0, 0.99], Decouple = false, WeightDecay = 0.01, SafeguardWarmup = true };
+                break;
+            case DAdaptAdamOptions dadapt: yield return dadapt with { Decouple = true, WeightDecay = 0.01, UseBiasCorrection = !dadapt.Preprint }; break;
+            case AdaFactorOptions factor: yield return factor with { RelativeStep = false, Beta1 = 0.9, WeightDecay = 0.01 }; break;
+            case RmsPropOptions rms:
+                yield return rms with { Momentum = 0.9 };
+                yield return rms with { Centered = true };
+                yield return rms with { Momentum = 0.9, Centered = true };
+                break;
+            case SgdOptions sgd: yield return sgd with { Momentum = 0.9, WeightDecay = 0.01 }; break;
+            case MuonOptions muon: yield return muon with { AdjustLrFn = MuonScale.MatchRmsAdamw, Nesterov = false }; break;
+        }
+    }
+
+    private static bool Same(Tensor left, Tensor right) => left.bytes.SequenceEqual(right.bytes);
+}
