@@ -66,7 +66,7 @@ public static class PictureGrid
         foreach (var paragraph in text.Split('\n'))
         {
             var line = "";
-            foreach (var word in paragraph.Split(' '))
+            foreach (var word in paragraph.Split(' ').SelectMany(word => Pieces(word, font, width)))
             {
                 var longer = line.Length == 0 ? word : $"{line} {word}";
                 if (line.Length == 0 || font.MeasureText(longer) <= width)
@@ -80,6 +80,19 @@ public static class PictureGrid
             lines.Add(line);
         }
         return lines;
+    }
+
+    /// <summary>A word wider than a line, cut where it must be.</summary>
+    private static IEnumerable<string> Pieces(string word, SKFont font, float width)
+    {
+        while (word.Length > 1 && font.MeasureText(word) > width)
+        {
+            var count = word.Length - 1;
+            while (count > 1 && font.MeasureText(word.AsSpan(0, count)) > width) count--;
+            yield return word[..count];
+            word = word[count..];
+        }
+        yield return word;
     }
 
     private static SKBitmap Bitmap(Picture picture)

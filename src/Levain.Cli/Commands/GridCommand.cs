@@ -73,7 +73,7 @@ internal static class GridCommand
         try
         {
             var line = GridLineUp.Parse(text);
-            if (line.Axis != GridAxes.Seed || !line.Values.Any(seed => seed is < 0L)) return line;
+            if ((line.Axis != GridAxes.Seed && line.Axis != GridAxes.VariationSeed) || !line.Values.Any(seed => seed is < 0L)) return line;
             line = line with { Values = [.. line.Values.Select(seed => seed is < 0L ? Random.Shared.NextInt64(uint.MaxValue + 1L) : seed)] };
             screen.Note($"Seeds: {string.Join(", ", line.Values)}");
             return line;

@@ -17,6 +17,18 @@ public static partial class GridAxes
     /// <summary>Seed.</summary>
     public static GridAxis Seed { get; } = Whole("Seed", "Seed of the noise", (request, value) => request with { Seed = value });
 
+    /// <summary>Another seed, mixed in.</summary>
+    public static GridAxis VariationSeed { get; } = Whole("Var. seed", "Another seed whose noise is mixed in", (request, value) => request with
+    { SeedOptions = request.SeedOptions with { Variation = (request.SeedOptions.Variation ?? new(0, 0)) with { Seed = value } } });
+
+    /// <summary>Share of that seed.</summary>
+    public static GridAxis VariationStrength { get; } = Number("Var. strength", "How much of it is mixed in, 0 to 1", (request, value) => request with
+    { SeedOptions = request.SeedOptions with { Variation = (request.SeedOptions.Variation ?? new(0, 0)) with { Strength = value } } });
+
+    /// <summary>Level below which the negative prompt is left out.</summary>
+    public static GridAxis NegativeMinSigma { get; } = Number("Negative Guidance minimum sigma", "Level below which the negative prompt is left out", (request, value) => request with
+    { Guidance = request.Guidance with { NegativeMinSigma = value } });
+
     /// <summary>Steps.</summary>
     public static GridAxis Steps { get; } = Whole("Steps", "Steps of the sampler", (request, value) => request with { Steps = (int)Math.Clamp(value, int.MinValue, int.MaxValue) });
 

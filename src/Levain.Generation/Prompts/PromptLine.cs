@@ -101,11 +101,17 @@ public sealed class PromptLine
                 ("styles", string text) => request with { Styles = [.. text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)] },
                 ("seed", >= 0L and long seed) => request with { Seed = seed },
                 ("seed", _) => request,                                                       // -1 keeps the shared one: whoever draws decided it
+                ("subseed", >= 0L and long seed) => request with { SeedOptions = request.SeedOptions with { Variation = (request.SeedOptions.Variation ?? new(0, 0)) with { Seed = seed } } },
+                ("subseed", _) => request,
+                ("subseed_strength", double strength) => request with { SeedOptions = request.SeedOptions with { Variation = (request.SeedOptions.Variation ?? new(0, 0)) with { Strength = strength } } },
+                ("seed_resize_from_w", > 0L and long width) => request with { SeedOptions = request.SeedOptions with { ResizeFrom = (request.SeedOptions.ResizeFrom ?? request.Size) with { Width = Side(width) } } },
+                ("seed_resize_from_h", > 0L and long height) => request with { SeedOptions = request.SeedOptions with { ResizeFrom = (request.SeedOptions.ResizeFrom ?? request.Size) with { Height = Side(height) } } },
+                ("seed_resize_from_w" or "seed_resize_from_h", _) => request,
                 ("sampler_name", string sampler) => request with { Sampler = sampler },
                 ("steps", long steps) => request with { Steps = (int)Math.Clamp(steps, int.MinValue, int.MaxValue) },
                 ("cfg_scale", double scale) => request with { CfgScale = scale },
-                ("width", long width) => request with { Size = request.Size with { Width = (int)Math.Clamp(width, 0, int.MaxValue) } },
-                ("height", long height) => request with { Size = request.Size with { Height = (int)Math.Clamp(height, 0, int.MaxValue) } },
+                ("width", long width) => request with { Size = request.Size with { Width = Side(width) } },
+                ("height", long height) => request with { Size = request.Size with { Height = Side(height) } },
                 ("n_iter" or "batch_size", _) => request,
                 _ => Left(name, value),
             };
@@ -119,6 +125,8 @@ public sealed class PromptLine
             return request;
         }
     }
+
+    private static int Side(long pixels) => (int)Math.Clamp(pixels, 0, int.MaxValue);
 
     private long Number(string name) => Options.GetValueOrDefault(name) is >= 1L and <= int.MaxValue and long number ? number : 1;
 

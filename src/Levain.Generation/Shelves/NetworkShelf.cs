@@ -43,7 +43,8 @@ internal sealed class NetworkShelf(StableDiffusion model) : IDisposable
         foreach (var use in wanted) next.Add((Open(use, next.Count(one => one.Book.Path == use.Path)), use));
         if (!next.Select(one => one.Book).SequenceEqual(inForce.Select(one => one.Book))) TakeOff();
         inForce = next;
-        EnterStep(0);
+        // A picture takes dozens of passes at one strength: patching each weight once is cheaper.
+        foreach (var (book, use) in inForce) book.Network.Attach(StrengthAt(use, 0), weightOnce: true);
         ForgetIdle();
         return ([.. inForce.Select(one => EffectOf(one.Book, one.Use))],
             [.. inForce.SelectMany(one => one.Book.Network.Notes.Select(note => $"{one.Use.Name}: {note}"))]);
@@ -53,10 +54,11 @@ internal sealed class NetworkShelf(StableDiffusion model) : IDisposable
     /// <param name="reported">The step last reported by the sampler, from 0; 0 before.</param>
     public void EnterStep(int reported)
     {
-        // A picture takes dozens of passes at one strength: patching each weight once is cheaper.
         foreach (var (book, use) in inForce)
-            book.Network.Attach(use.Steps is { } steps && !steps.Act(reported) ? use.Strength with { UNet = 0 } : use.Strength, weightOnce: true);
+            if (use.Steps is not null) book.Network.Attach(StrengthAt(use, reported), weightOnce: true);
     }
+
+    private static NetworkStrength StrengthAt(NetworkUse use, int reported) => use.Steps is { } steps && !steps.Act(reported) ? use.Strength with { UNet = 0 } : use.Strength;
 
     /// <summary>Takes all networks off.</summary>
     public void TakeOff()

@@ -20,6 +20,14 @@ public sealed class PictureGridTests
         Assert.Contains(Enumerable.Range(0, 160 * 64), i => At(grid, i % 160, grid.Size.Height - 64 + i / 160) != (255, 255, 255));      // letters
     }
 
+    [Fact]
+    public void A_word_that_is_wider_than_its_column_is_cut_into_lines()
+    {
+        var (narrow, wide) = (PictureGrid.Arrange([[Flat(9, 9, 9)]], ["lora"], []), PictureGrid.Arrange([[Flat(9, 9, 9)]], ["<lora:a-very-long-name-of-a-network:0.85>"], []));
+        Assert.Equal(narrow.Size.Width, wide.Size.Width);
+        Assert.True(wide.Size.Height > narrow.Size.Height + 3 * 12);
+    }
+
     [Theory]
     [InlineData("1girl, solo\nSteps: 20")]
     [InlineData("桜, 1girl\nSteps: 20")]

@@ -66,6 +66,32 @@ public sealed class PromptNamesTests(PromptNamesTests.TinyBase tiny) : IClassFix
         Assert.InRange(Off(patched, fresh.DrawLatent(Request("1girl, smile"))), 0, Same);
     }
 
+    public static TheoryData<string> Families => [.. AdapterFamilies.All.Select(family => family.Name)];
+
+    [Theory]
+    [MemberData(nameof(Families))]
+    public void A_network_of_every_family_acts_through_a_tag_as_it_does_merged(string family)
+    {
+        using var scope = NewDisposeScope();
+        using var frozen = no_grad();
+        using var random = new Generator(7);
+        var layers = new ModelLayers(model.TextEncoder.AdaptableLayers, model.UNet.AdaptableLayers);
+        Tensor merged;
+        using (var network = Network.Create(new() { Family = family, Rank = 4, Alpha = 4 }, layers, random))
+        {
+            network.Values.add_(randn(network.Values.shape, generator: random) * 0.02);
+            Safetensors.Write(At("net.safetensors"), network.Tensors(), null);
+            using var plain = new GenerationPipeline(model);
+            network.Merge(0.7);
+            merged = plain.DrawLatent(Request("1girl") with { Steps = 1 });
+        }
+        using var pipeline = Pipeline();
+        var tagged = pipeline.DrawLatent(Request("1girl<lora:net:0.7>") with { Steps = 1 });
+        Assert.InRange(Off(tagged, merged), 0, 1e-4);      // one step from σ 14: the latent is ten times as large as a later one
+        var effect = pipeline.EffectOf(new(At("net.safetensors"), 0.7));
+        Assert.True(effect.Acts && effect.Share > 0, effect.ToString());
+    }
+
     [Fact]
     public void Strengths_change_without_reading_the_file_again()
     {
@@ -188,6 +214,26 @@ public sealed class PromptNamesTests(PromptNamesTests.TinyBase tiny) : IClassFix
         Assert.Contains($"TI hashes: \"catdog: {ModelHashes.Sha256(At("catdog.safetensors"))[..12]}\"", drawn.Infotext);
         Assert.Contains(drawn.Notes, note => note.StartsWith("The embedding 'wide' has vectors of width 768, and this model's have 64"));
         Assert.Contains("broken.pt", Assert.Throws<CheckpointException>(() => pipeline.Draw(Request("broken glass"))).Message);
+    }
+
+    [Fact]
+    public void Embeddings_are_read_from_every_container()
+    {
+        using var scope = NewDisposeScope();
+        Tensor? first = null;
+        foreach (var path in Directory.GetFiles(Golden.Path("files", "embedding")))
+        {
+            if (Path.GetFileNameWithoutExtension(path) == "sdxl")
+            {
+                Assert.Contains("is an embedding for SDXL", Assert.Throws<CheckpointException>(() => TextualInversion.Read(path)).Message);
+                continue;
+            }
+            using var word = TextualInversion.Read(path);
+            first ??= word.Vectors.clone();
+            Assert.True(first.allclose(word.Vectors, 1e-3, 1e-3), path);       // one container holds them in fp16
+            Assert.Equal(path.EndsWith(".png") ? Golden.Json("files", "embedding.json").GetProperty("content").GetProperty("name").GetString() : Path.GetFileNameWithoutExtension(path), word.Name);
+            Assert.Equal(ModelHashes.Sha256(path)[..12], word.Hash);
+        }
     }
 
     [Fact]
