@@ -20,6 +20,8 @@ internal static class LevainCommand
         Json,
         DemoCommand.Create(),
         TrainCommand.Create(),
+        KohyaCommand.Create(),
+        ImportCommand.Create(),
         CheckCommand.Create(),
         InspectCommand.Create(),
         SampleCommand.Create(),
@@ -33,7 +35,7 @@ internal static class LevainCommand
     public static int Run(string[] arguments)
     {
         var root = Create();
-        var given = root.Parse(arguments is [] ? ["--help"] : arguments, new ParserConfiguration { EnablePosixBundling = false });
+        var given = root.Parse(arguments is [] ? ["--help"] : KohyaCommand.Protect(arguments), new ParserConfiguration { EnablePosixBundling = false });
         if (given.Errors.Count > 0)
         {
             Screen.For(given).Fail(Mistakes(root, given), advice: $"See: {Name(given.CommandResult.Command)} --help");

@@ -18,7 +18,8 @@ public static partial class KohyaArguments
     /// <param name="arguments">The command line, program name left out.</param>
     /// <param name="trainer">File name of kohya's program.</param>
     /// <param name="read">Reads files that options name (<c>--config_file</c>, <c>--dataset_config</c>, <c>--sample_prompts</c>); null: from disk.</param>
-    public static (RunSettings Settings, Problems Problems) Read(IReadOnlyList<string> arguments, string trainer = Trainer, Func<string, string>? read = null)
+    /// <param name="notes">Told about each option that is taken and changes nothing here; null: nobody.</param>
+    public static (RunSettings Settings, Problems Problems) Read(IReadOnlyList<string> arguments, string trainer = Trainer, Func<string, string>? read = null, ICollection<string>? notes = null)
     {
         TomlDocument? dataset = null;
         var problems = new Problems(where => dataset?.Locate(where) ?? KohyaOptions.All.Where(option => option.Says == where).Select(option => $"--{option.Name}").FirstOrDefault());
@@ -28,8 +29,9 @@ public static partial class KohyaArguments
             return (new() { Compatibility = Compatibility.Kohya }, problems);
         }
         var files = read ?? File.ReadAllText;
-        var line = KohyaCommandLine.Read(arguments, files, problems);
+        var line = KohyaCommandLine.Read(KohyaTrainerNames.Find(trainer), arguments, files, problems);
         Refuse(line, problems);
+        foreach (var idle in line.Idle) notes?.Add($"--{idle.Name} changes nothing here: {char.ToLowerInvariant(idle.Says[0])}{idle.Says[1..]}");
         var settings = Settings(line, files, problems);
         if (line.Text("dataset_config") is { } config) (settings, dataset) = WithDatasets(settings, config, files, problems);
         Kinds(line, settings, problems);
@@ -46,7 +48,7 @@ public static partial class KohyaArguments
 
     private static void Refuse(KohyaCommandLine line, Problems problems)
     {
-        foreach (var option in line.Names.Select(name => KohyaOptions.Find(name)!).Where(option => option.Standing is OptionStanding.Refused))
+        foreach (var option in line.Given.Where(option => option.Standing is OptionStanding.Refused))
         {
             var value = line.Value(option.Name);
             if (value is false or null || value.Equals(option.Default)) continue;

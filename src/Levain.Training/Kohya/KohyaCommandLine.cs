@@ -13,19 +13,25 @@ internal sealed class KohyaCommandLine
     private readonly Dictionary<string, object> given = [];
     private readonly Problems problems;
 
-    private KohyaCommandLine(Problems problems) => this.problems = problems;
+    private KohyaCommandLine(KohyaTrainers trainer, Problems problems) => (Trainer, this.problems) = (trainer, problems);
+
+    /// <summary>Whose options they are.</summary>
+    public KohyaTrainers Trainer { get; }
 
     /// <param name="read">Reads a file that an option names.</param>
-    public static KohyaCommandLine Read(IReadOnlyList<string> arguments, Func<string, string> read, Problems problems)
+    public static KohyaCommandLine Read(KohyaTrainers trainer, IReadOnlyList<string> arguments, Func<string, string> read, Problems problems)
     {
-        var line = new KohyaCommandLine(problems);
+        var line = new KohyaCommandLine(trainer, problems);
         line.ReadArguments(arguments);
         if (line.Text("config_file") is { } file) line.ReadFile(file, read);
         return line;
     }
 
-    /// <summary>Names of the options that were given, in order.</summary>
-    public IEnumerable<string> Names => given.Keys;
+    /// <summary>The options that were given, in order.</summary>
+    public IEnumerable<KohyaOption> Given => given.Keys.Select(name => Option(name)!);
+
+    /// <summary>Those of them that change nothing here, where they ask for something.</summary>
+    public IEnumerable<KohyaOption> Idle => Given.Where(option => option.Standing is OptionStanding.NoEffect && Value(option.Name) is not false && !Equals(Value(option.Name), option.Default));
 
     public bool Has(string name) => given.ContainsKey(name);
 
@@ -43,8 +49,12 @@ internal sealed class KohyaCommandLine
 
     public IReadOnlyList<double>? Numbers(string name) => Value(name) as List<double>;
 
-    /// <summary>What was given, else the option's default.</summary>
-    public object? Value(string name) => given.TryGetValue(name, out var value) ? value : KohyaOptions.Find(name)!.Default;
+    /// <summary>What was given, else the option's default; null where the trainer has no such option.</summary>
+    public object? Value(string name) => given.TryGetValue(name, out var value) ? value : Option(name)?.Default;
+
+    private KohyaOption? Option(string name) => KohyaOptions.Find(name, Trainer);
+
+    private IEnumerable<KohyaOption> Options => KohyaOptions.All.Where(option => option.Of.HasFlag(Trainer));
 
     private void ReadArguments(IReadOnlyList<string> arguments)
     {
@@ -86,18 +96,25 @@ internal sealed class KohyaCommandLine
     }
 
     // argparse: what begins with a dash is an option, unless it is a number, holds a blank, or is a dash alone.
-    private static bool IsOption(string argument) =>
+    private bool IsOption(string argument) =>
         argument.Length > 1 && argument[0] == '-' && !argument.Contains(' ') && !double.TryParse(argument, NumberStyles.Float, CultureInfo.InvariantCulture, out _)
-        || argument.StartsWith("--") && KohyaOptions.Find(argument[2..].Split('=')[0]) is not null;
+        || argument.StartsWith("--") && Option(argument[2..].Split('=')[0]) is not null;
 
     private KohyaOption? Match(string name)
     {
-        if (KohyaOptions.Find(name) is { } exact) return exact;
-        var longer = KohyaOptions.All.Where(option => option.Name.StartsWith(name, StringComparison.Ordinal)).ToList();
+        if (Option(name) is { } exact) return exact;
+        var longer = Options.Where(option => option.Name.StartsWith(name, StringComparison.Ordinal)).ToList();
         if (longer.Count == 1 && name.Length > 0) return longer[0];
         if (longer.Count > 1 && name.Length > 0) problems.Add($"--{name}", $"could be {string.Join(", ", longer.Take(4).Select(option => $"--{option.Name}"))}.", "Write the name in full.");
-        else problems.Add($"--{name}", "is not an option of train_network.py.", Nearest.Advice(name, [.. KohyaOptions.All.Select(option => option.Name)]) is var advice && advice.StartsWith("Known") ? "See docs/kohya-options.md for all of them." : advice);
+        else problems.Add($"--{name}", $"is not an option of {Trainer.FileName()}.", Instead(name));
         return null;
+    }
+
+    private string Instead(string name)
+    {
+        var others = KohyaTrainerNames.All.Where(trainer => KohyaOptions.Find(name, trainer.Key) is not null).Select(trainer => trainer.Value).ToList();
+        if (others.Count > 0) return $"Leave it out: it is one of {string.Join(", ", others)}.";
+        return Nearest.Advice(name, [.. Options.Select(option => option.Name)]) is var advice && advice.StartsWith("Known") ? "See docs/kohya-options.md for all of them." : advice;
     }
 
     private void Take(KohyaOption option, IReadOnlyList<string> texts)
@@ -156,9 +173,9 @@ internal sealed class KohyaCommandLine
                 Fill(section, onCommandLine);
                 continue;
             }
-            if (KohyaOptions.Find(key) is not { } option)
+            if (Option(key) is not { } option)
             {
-                problems.Add($"{entry.Origin} {key}", "is not an option of train_network.py.", Nearest.Advice(key, [.. KohyaOptions.All.Select(known => known.Name)]));
+                problems.Add($"{entry.Origin} {key}", $"is not an option of {Trainer.FileName()}.", Instead(key));
                 continue;
             }
             if (onCommandLine.Contains(key)) continue;

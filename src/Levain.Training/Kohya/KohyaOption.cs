@@ -38,7 +38,7 @@ public enum OptionStanding
     Refused,
 }
 
-/// <summary>One option of kohya's <c>train_network.py</c>.</summary>
+/// <summary>One option of kohya's trainers.</summary>
 /// <param name="Name">Name without its dashes.</param>
 /// <param name="Kind">What follows it.</param>
 /// <param name="Standing">What Levain makes of it.</param>
@@ -46,6 +46,9 @@ public enum OptionStanding
 /// <param name="Default">Value where it is not given; null for none.</param>
 public sealed record KohyaOption(string Name, OptionKind Kind, OptionStanding Standing, string Says, object? Default = null)
 {
+    /// <summary>Which trainers have it.</summary>
+    public KohyaTrainers Of { get; init; } = KohyaTrainers.All;
+
     /// <summary>The only values it takes; empty where it takes any.</summary>
     public IReadOnlyList<string> Choices { get; init; } = [];
 }

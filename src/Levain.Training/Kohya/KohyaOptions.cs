@@ -2,9 +2,9 @@ using static Levain.Training.Kohya.OptionKind;
 
 namespace Levain.Training.Kohya;
 
-/// <summary>Every option of kohya's <c>train_network.py</c> and what becomes of it; docs/kohya-options.md is printed from this list.</summary>
-/// <remarks>kohya-ss/sd-scripts 48d368f: <c>train_network.py</c>, <c>library/train_util.py</c> and the argument groups they add.</remarks>
-public static class KohyaOptions
+/// <summary>Every option of kohya's trainers for SD 1.x and what becomes of it; docs/kohya-options.md is printed from this list.</summary>
+/// <remarks>kohya-ss/sd-scripts 48d368f: the four trainers, <c>library/train_util.py</c> and the argument groups they add.</remarks>
+public static partial class KohyaOptions
 {
     private const string Later = "Not in this version.";
     private const string OneProcess = "Levain trains in one process.";
@@ -13,7 +13,9 @@ public static class KohyaOptions
     private const string OwnSnapshots = "Levain goes on from its own snapshots: levain train run.toml --resume.";
 
     /// <summary>All of them, by group.</summary>
-    public static IReadOnlyList<KohyaOption> All { get; } =
+    public static IReadOnlyList<KohyaOption> All { get; } = [.. Shared().Select(option => option with { Of = Of(option.Name) }), .. Others()];
+
+    private static KohyaOption[] Shared() =>
     [
         // Model
         To("pretrained_model_name_or_path", Text, "model.base"),
@@ -229,10 +231,10 @@ public static class KohyaOptions
         No("output_config", Flag, "levain writes run files itself: see levain train --help."),
     ];
 
-    private static readonly Dictionary<string, KohyaOption> byName = All.ToDictionary(option => option.Name);
+    private static readonly ILookup<string, KohyaOption> byName = All.ToLookup(option => option.Name);
 
-    /// <summary>The option called <paramref name="name"/> (without dashes), or null.</summary>
-    public static KohyaOption? Find(string name) => byName.GetValueOrDefault(name);
+    /// <summary>The option that a trainer calls <paramref name="name"/> (without dashes), or null.</summary>
+    public static KohyaOption? Find(string name, KohyaTrainers trainer) => byName[name].FirstOrDefault(option => option.Of.HasFlag(trainer));
 
     private static KohyaOption To(string name, OptionKind kind, string setting, object? otherwise = null) => new(name, kind, OptionStanding.Supported, setting, otherwise);
 

@@ -95,17 +95,17 @@ public sealed class GeneratedDocsTests
     private static string OptionsPage()
     {
         var text = new StringBuilder($"""
-            # Options of kohya's `train_network.py`
+            # Options of kohya's trainers
 
-            What becomes of each of its {KohyaOptions.All.Count} options (sd-scripts 48d368f). *Refused* ones are told by name before anything is loaded, unless they are given
-            their default. This page is printed from `KohyaOptions`.
+            What becomes of each option of `train_network.py`, `train_db.py`, `fine_tune.py` and `train_textual_inversion.py` (sd-scripts 48d368f). *Refused* ones are told
+            by name before anything is loaded, unless they are given their default. This page is printed from `KohyaOptions`.
 
-            | option | default | here |
-            |---|---|---|
+            | option | default | of | here |
+            |---|---|---|---|
 
             """);
         foreach (var option in KohyaOptions.All.OrderBy(option => option.Name, StringComparer.Ordinal))
-            text.Append($"| `--{option.Name}` | {(option.Default is null or "" ? "" : $"`{PythonText.Str(option.Default)}`")} | {option.Standing switch
+            text.Append($"| `--{option.Name}` | {(option.Default is null or "" ? "" : $"`{PythonText.Str(option.Default)}`")} | {(option.Of is KohyaTrainers.All ? "all" : string.Join(", ", KohyaTrainerNames.All.Where(trainer => option.Of.HasFlag(trainer.Key)).Select(trainer => $"`{trainer.Value[..^3]}`")))} | {option.Standing switch
             {
                 OptionStanding.Supported => $"`{option.Says}`",
                 OptionStanding.NoEffect => $"no effect: {option.Says}",
