@@ -1,5 +1,6 @@
 using System.Text;
 using Levain.Core;
+using Levain.Generation;
 using Levain.Networks;
 using Levain.Training.Kohya;
 using Xunit;
@@ -23,6 +24,9 @@ public sealed class GeneratedDocsTests
 
     [Fact]
     public void Networks_md_is_the_catalog_of_families() => Same("networks.md", NetworksPage());
+
+    [Fact]
+    public void Grids_md_is_the_catalog_of_axes() => Same("grids.md", GridsPage());
 
     [Fact]
     public void Every_flag_of_the_switch_is_listed_once()
@@ -89,6 +93,33 @@ public sealed class GeneratedDocsTests
 
             """);
         foreach (var preset in LayerPresets.All) text.Append($"| `{preset.Name}` | {preset.Summary} |\n");
+        return text.ToString();
+    }
+
+    private static string GridsPage()
+    {
+        var text = new StringBuilder("""
+            # Grids
+
+            `levain grid --base MODEL --prompt TEXT --x 'AXIS=VALUES' --y … --z …` draws every combination. Stopped, it goes on where it was: its
+            pictures lie in `NAME-cells`, what is known about them in `NAME.json`.
+
+            | values | are |
+            |---|---|
+            | `a, "b, c"` | texts; commas and line breaks part, quotes keep, `""` within quotes is a quote |
+            | `1-5`, `10-1 (-3)`, `0-1 (+0.25)` | a range, by steps of 1 or as given |
+            | `1-100 [4]` | so many numbers, evenly spread |
+
+            A first seed below 0 is drawn once for the whole grid. `Prompt S/R` replaces its first value, which must stand in the prompt, by each:
+            `--x 'Prompt S/R=LORA,<lora:mochi-000004:0.8>,<lora:mochi:0.8>' --prompt "mochi, 1girl, LORA"`. The four axes of blocks change the preset
+            `XYZ` of `<lora:NAME:1:lbw=XYZ>` (and `ZYX`, 1 minus it). This page is printed from the catalog of axes.
+
+            | axis | values | what it changes |
+            |---|---|---|
+
+            """);
+        foreach (var axis in GridAxes.All.OrderBy(axis => axis.Name, StringComparer.Ordinal))
+            text.Append($"| {axis.Name} | {axis.Kind switch { AxisKind.Whole => "whole numbers", AxisKind.Number => "numbers", AxisKind.Order => "texts, every order", _ => "texts" }} | {axis.Summary} |\n");
         return text.ToString();
     }
 

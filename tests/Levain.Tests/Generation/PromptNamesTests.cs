@@ -77,7 +77,7 @@ public sealed class PromptNamesTests(PromptNamesTests.TinyBase tiny) : IClassFix
         using var random = new Generator(7);
         var layers = new ModelLayers(model.TextEncoder.AdaptableLayers, model.UNet.AdaptableLayers);
         Tensor merged;
-        using (var network = Network.Create(new() { Family = family, Rank = 4, Alpha = 4 }, layers, random))
+        using (var network = Network.Create(new() { Family = family, Rank = 16, Alpha = 16 }, layers, random))
         {
             network.Values.add_(randn(network.Values.shape, generator: random) * 0.02);
             Safetensors.Write(At("net.safetensors"), network.Tensors(), null);
