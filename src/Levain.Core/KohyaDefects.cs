@@ -43,6 +43,8 @@ public static class KohyaDefects
         Never("K-15", "A latent cache counts as valid where its file is there.", "A cached latent is keyed by the picture's bytes, the VAE and the settings."),
         Never("K-16", "A stale alpha mask in a cache switches masked loss on.", "Masks are not cached."),
         Repeats("K-19", "The first batch of each epoch comes from the order of the epoch before, and captions dropped by epoch or warmed up by step lag behind.", "Epoch and step are set before a batch is fetched.", nameof(Compat.StaleFirstBatch)),
+        new("K-20", "Worker processes begin every epoch with the order of before the first, and all draw the same chances; what comes out depends on their number.",
+            "Pictures are read ahead with one order and one chance.", DefectTreatment.Repeated),
         Repeats("K-21", "The pictures set aside for validation may overlap the others by one.", "Every picture is in one part only.", nameof(Compat.OverlappingValidation)),
         Repeats("K-21b", "Validation pictures vary as in training (mirrored, cropped, captions shuffled and dropped, always as in epoch 0); datasets with masks or a metadata file are not split but used whole on both sides.",
             "They are looked at as they are, and every dataset is split.", nameof(Compat.ValidationVaries)),

@@ -11,6 +11,7 @@ public sealed class PythonRandom
     /// <summary>Seeds as <c>random.seed(seed)</c>: the absolute value, cut in 32-bit words.</summary>
     public PythonRandom(BigInteger seed) => twister = new(KeyOf(seed));
 
+
     /// <summary>Continues from a saved generator.</summary>
     public PythonRandom(MersenneTwister twister) => this.twister = twister;
 

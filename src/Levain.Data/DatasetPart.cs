@@ -15,6 +15,21 @@ public sealed class DatasetPart
         Images = [.. images.Select(image => image with { Choice = rule.Choose(image.Size) })];
     }
 
+    private DatasetPart(DatasetPart other)
+    {
+        (Options, Subsets, IsValidation, Images, Epoch) = (other.Options, other.Subsets, other.IsValidation, other.Images, other.Epoch);
+        batches.AddRange(other.batches);
+        foreach (var bucket in other.buckets)
+        {
+            var copy = new Bucket(bucket.Size);
+            copy.Images.AddRange(bucket.Images);
+            buckets.Add(copy);
+        }
+    }
+
+    /// <summary>A copy with an order of its own.</summary>
+    internal DatasetPart Fork() => new(this);
+
     /// <summary>What was asked for.</summary>
     public DatasetOptions Options { get; }
 

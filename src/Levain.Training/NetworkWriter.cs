@@ -40,7 +40,7 @@ internal sealed class NetworkWriter : IDisposable
             Precision.Fp32 => ScalarType.Float32,
             _ => null,
         });
-        var (session, started, _) = identity();
+        var (session, started, _, _) = identity();
         var metadata = LoraMetadata.Build(plan, new()
         {
             SessionId = session,

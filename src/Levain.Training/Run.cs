@@ -69,7 +69,10 @@ public sealed partial class Run : IDisposable
         network.RankSource = random.Python;
         model.UNet.Draws = random.Torch;          // blocks that are computed twice drop the same twice
 
-        loader = new(plan.Dataset, random.Python, random.EpochOrder, plan.Length.Steps, latents);
+        loader = new(plan.Dataset, random.Python, random.EpochOrder, plan.Length.Steps, latents)
+        {
+            Workers = settings.Training.LoaderWorkers > 0 ? new(settings.Training.LoaderWorkers, settings.Training.PersistentWorkers, random.EpochOrder) : null,
+        };
         validation = plan.Dataset.Validation.Count > 0 ? new(plan.Dataset, plan.Length.Steps, latents) : null;
         updater = new(network, plan);
         captions = new(model.TextEncoder, settings.Model, changes: StatesChange());

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using Levain.Core;
+using Levain.Data;
 using static TorchSharp.torch;
 
 namespace Levain.Training;
@@ -39,22 +40,18 @@ public sealed class RunRandom : IDisposable
     /// <summary>Draws the order of an epoch as PyTorch's loader does: a seed for workers, which nobody uses here, then the seed of a shuffle of its own.</summary>
     /// <param name="count">Batches of the epoch.</param>
     /// <returns>Which batch comes when.</returns>
-    public long[] EpochOrder(int count)
+    public long[] EpochOrder(int count) => EpochOrder(count, workersBegin: true).Order;
+
+    /// <summary>As <see cref="EpochOrder(int)"/>, with the seed for workers.</summary>
+    /// <param name="count">Batches of the epoch.</param>
+    /// <param name="workersBegin">Whether a seed for workers is drawn; those that live on need none.</param>
+    public (long WorkerSeed, long[] Order) EpochOrder(int count, bool workersBegin)
     {
         var state = TorchState.Read(Torch);
-        state.Twister.Skip(2);
-        state.Twister.Next();                                   // the seed's high half; a generator is seeded with the low one
-        var shuffle = new MersenneTwister(state.Twister.Next());
+        var workers = workersBegin ? LoaderOrder.DrawSeed(state.Twister.Next) : 0;
+        var shuffle = LoaderOrder.DrawSeed(state.Twister.Next);
         state.Write(Torch);
-
-        var order = new long[count];
-        for (var i = 0; i < count; i++) order[i] = i;
-        for (var i = 0; i < count - 1; i++)
-        {
-            var j = i + (int)(shuffle.Next() % (uint)(count - i));
-            (order[i], order[j]) = (order[j], order[i]);
-        }
-        return order;
+        return (workers, LoaderOrder.Permutation(shuffle, count));
     }
 
     /// <summary>Whether <see cref="Torch"/> has given as many outputs as <paramref name="expected"/>, a generator of the same seed: the check of a run against a recorded position.</summary>

@@ -6,7 +6,8 @@ namespace Levain.EndToEnd;
 /// <summary>The real program as a process.</summary>
 internal static class LevainProcess
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(3);
+    // Nothing is measured here: only a program that hangs is given up.
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(15);
 
     /// <summary>The built program beside these tests.</summary>
     public static string Path { get; } = System.IO.Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "levain.exe" : "levain");
@@ -34,6 +35,7 @@ internal sealed class Running : IDisposable
 {
     private readonly Process process;
     private readonly StringBuilder output = new(), error = new();
+    private Thread[] readers = [];
 
     private Running(Process process) => this.process = process;
 
@@ -47,11 +49,8 @@ internal sealed class Running : IDisposable
     {
         var start = new ProcessStartInfo(program, arguments) { WorkingDirectory = folder, RedirectStandardOutput = true, RedirectStandardError = true };
         var running = new Running(new() { StartInfo = start });
-        running.process.OutputDataReceived += (_, line) => Add(running.output, line.Data);
-        running.process.ErrorDataReceived += (_, line) => Add(running.error, line.Data);
         running.process.Start();
-        running.process.BeginOutputReadLine();
-        running.process.BeginErrorReadLine();
+        running.readers = [Read(running.process.StandardOutput, running.output), Read(running.process.StandardError, running.error)];
         return running;
     }
 
@@ -62,13 +61,15 @@ internal sealed class Running : IDisposable
     public bool WaitForNote(string words, TimeSpan patience)
     {
         var clock = Stopwatch.StartNew();
-        while (clock.Elapsed < patience)
+        lock (error)
         {
-            lock (error)
-                if (error.ToString().Contains(words, StringComparison.Ordinal)) return true;
-            if (process.WaitForExit(5)) { process.WaitForExit(); lock (error) return error.ToString().Contains(words, StringComparison.Ordinal); }
+            while (!error.ToString().Contains(words, StringComparison.Ordinal))
+            {
+                var left = patience - clock.Elapsed;
+                if (left <= TimeSpan.Zero || !readers[^1].IsAlive || !Monitor.Wait(error, left)) return error.ToString().Contains(words, StringComparison.Ordinal);
+            }
+            return true;
         }
-        return false;
     }
 
     public Outcome Wait(TimeSpan patience)
@@ -78,7 +79,7 @@ internal sealed class Running : IDisposable
             process.Kill(entireProcessTree: true);
             throw new TimeoutException($"{process.StartInfo.FileName} {string.Join(' ', process.StartInfo.ArgumentList)} did not end within {patience}.\n{error}");
         }
-        process.WaitForExit(); // the streams too
+        foreach (var reader in readers) reader.Join();
         return new(process.ExitCode, output.ToString(), error.ToString());
     }
 
@@ -88,9 +89,20 @@ internal sealed class Running : IDisposable
         process.Dispose();
     }
 
-    private static void Add(StringBuilder text, string? line)
+    // Threads of their own: the pool's are busy with tests that wait.
+    private static Thread Read(StreamReader stream, StringBuilder text)
     {
-        if (line is null) return;
-        lock (text) text.AppendLine(line);
+        var reader = new Thread(() =>
+        {
+            while (stream.ReadLine() is { } line)
+                lock (text)
+                {
+                    text.AppendLine(line);
+                    Monitor.PulseAll(text);
+                }
+            lock (text) Monitor.PulseAll(text);
+        }) { IsBackground = true };
+        reader.Start();
+        return reader;
     }
 }

@@ -11,14 +11,14 @@ public sealed class BatchLoader : IDisposable
     private readonly Dataset dataset;
     private readonly PythonRandom random;
     private readonly Func<int, long[]> drawOrder;
-    private readonly SampleDrawer[] drawers;
+    private readonly Func<DatasetPart, SampleDrawer> drawer;
     private readonly Func<BatchPlan, Batch> read;
+    private LoaderWorker[] fetchers;
 
     private int epoch;
     private long[] order = [];
     private int fetched;
     private (BatchPlan Plan, Task<Batch> Batch)? pending;
-    private (int Epoch, int Step) believed;
 
     /// <param name="dataset">The pictures.</param>
     /// <param name="random">The run's Python generator.</param>
@@ -39,8 +39,12 @@ public sealed class BatchLoader : IDisposable
         Func<BatchPlan, Batch> read)
     {
         (this.dataset, this.random, this.drawOrder, this.read) = (dataset, random, drawOrder, read);
-        drawers = [.. dataset.Parts.Select(part => new SampleDrawer(part, maxTrainSteps, cached, replacements))];
+        drawer = part => new SampleDrawer(part, maxTrainSteps, cached, replacements);
+        fetchers = [new(dataset.Parts, random, drawer)];
     }
+
+    /// <summary>kohya's worker processes; null: batches are fetched with the run's own chance.</summary>
+    public LoaderWorkers? Workers { get; init; }
 
     /// <summary>Optimizer steps made; the training loop sets it before each step. Tag warm-ups go by it.</summary>
     public int Step { get; set; }
@@ -57,7 +61,7 @@ public sealed class BatchLoader : IDisposable
         {
             Drop();
             (epoch, fetched) = (number, 0);
-            order = drawOrder(dataset.BatchCount);
+            order = DrawOrder();
             pending = Fetch();
         }
         while (pending is var (_, task))
@@ -74,21 +78,18 @@ public sealed class BatchLoader : IDisposable
         Order = order,
         Fetched = fetched,
         Pending = pending?.Plan,
-        Believed = believed,
         Step = Step,
-        Parts = [.. dataset.Parts.Select(part => part.Save())],
-        WarmupSteps = [.. drawers.Select(drawer => drawer.WarmupSteps)],
+        Fetchers = [.. fetchers.Select(fetcher => Workers is null ? fetcher.Save() : fetcher.Save() with { Words = fetcher.Chance.Words, Index = fetcher.Chance.Index })],
     };
 
     /// <summary>Goes on where another loader over the same dataset stood. The generators are restored by their owner.</summary>
     /// <exception cref="DatasetException">The dataset is another one.</exception>
     public void Restore(LoaderState state)
     {
-        if (state.Parts.Length != dataset.Parts.Count) throw new DatasetException("dataset", "is not the one this run was begun with: it has another number of parts.");
         Drop();
-        foreach (var (part, saved) in dataset.Parts.Zip(state.Parts)) part.Restore(saved);
-        foreach (var (drawer, saved) in drawers.Zip(state.WarmupSteps)) drawer.WarmupSteps = saved;
-        (epoch, order, fetched, believed, Step) = (state.Epoch, state.Order, state.Fetched, state.Believed, state.Step);
+        if (Workers is not null) fetchers = [.. state.Fetchers.Select(saved => Fork(new(saved.Words is { } words ? new MersenneTwister(words, saved.Index) : new(0))))];
+        foreach (var (fetcher, saved) in fetchers.Zip(state.Fetchers)) fetcher.Restore(saved);
+        (epoch, order, fetched, Step) = (state.Epoch, state.Order, state.Fetched, state.Step);
         pending = state.Pending is { } plan ? Begin(plan) : null;
     }
 
@@ -98,28 +99,26 @@ public sealed class BatchLoader : IDisposable
     private (BatchPlan Plan, Task<Batch> Batch)? Fetch()
     {
         if (fetched == order.Length) return null;
+        var fetcher = fetchers[fetched % fetchers.Length];
         // kohya tells the dataset epoch and step only after each fetch: the first batch of an epoch is still one of the order before (K-19).
-        if (!dataset.Compat.StaleFirstBatch) Believe();
-        Believed = believed;
-        var plan = Decide((int)order[fetched++]);
-        if (dataset.Compat.StaleFirstBatch) Believe();
+        if (!dataset.Compat.StaleFirstBatch) fetcher.Believe(epoch, Step, dataset.Seed);
+        Believed = fetcher.Believed;
+        var plan = fetcher.Decide((int)order[fetched++], dataset.Compat);
+        if (dataset.Compat.StaleFirstBatch) fetcher.Believe(epoch, Step, dataset.Seed);
         return Begin(plan);
     }
 
-    private void Believe()
+    // Workers begin with the dataset as it was built, since the process that they are copies of never learns of epochs.
+    private long[] DrawOrder()
     {
-        foreach (var part in dataset.Parts) part.AdvanceTo(epoch, dataset.Seed, random);
-        believed = (epoch, Step);
+        if (Workers is null) return drawOrder(dataset.BatchCount);
+        var begin = epoch == 1 || !Workers.Persistent;
+        var (seed, drawn) = Workers.Draw(dataset.BatchCount, begin);
+        if (begin) fetchers = [.. Enumerable.Range(0, Workers.Count).Select(worker => Fork(new(seed + worker)))];
+        return drawn;
     }
 
-    private BatchPlan Decide(int index)
-    {
-        var (p, local) = (0, index);
-        while (local >= dataset.Parts[p].Batches.Count) local -= dataset.Parts[p++].Batches.Count;
-        var (size, images) = dataset.Parts[p].PicturesOf(local);
-        var (now, step) = dataset.Parts[p].HasMasks && dataset.Compat.MasksApart ? (0, 0) : believed;
-        return new(p, index, size, [.. images.Select(image => drawers[p].Draw(image, size, now, step, random))]);
-    }
+    private LoaderWorker Fork(PythonRandom chance) => new([.. dataset.Parts.Select(part => part.Fork())], chance, drawer);
 
     private (BatchPlan, Task<Batch>) Begin(BatchPlan plan) => (plan, Task.Run(() => read(plan)));
 

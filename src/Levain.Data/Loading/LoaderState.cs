@@ -27,17 +27,11 @@ public sealed record LoaderState
     /// <summary>The batch that is fetched but not used; null at the end of an epoch.</summary>
     public BatchPlan? Pending { get; init; }
 
-    /// <summary>Epoch and optimizer step as the dataset believes them.</summary>
-    public required (int Epoch, int Step) Believed { get; init; }
-
     /// <summary>Optimizer steps made.</summary>
     public required int Step { get; init; }
 
-    /// <summary>Order of each part.</summary>
-    public required PartState[] Parts { get; init; }
-
-    /// <summary>Steps of the tag warm-up of each subset of each part.</summary>
-    public required double[][] WarmupSteps { get; init; }
+    /// <summary>Whoever fetches batches: the run itself, or kohya's workers.</summary>
+    public required WorkerState[] Fetchers { get; init; }
 
     /// <summary>As UTF-8 JSON.</summary>
     public byte[] ToBytes() => JsonSerializer.SerializeToUtf8Bytes(this, Json);

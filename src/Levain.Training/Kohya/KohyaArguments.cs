@@ -54,9 +54,6 @@ public static partial class KohyaArguments
             if (value is false or null || value.Equals(option.Default)) continue;
             problems.Add($"--{option.Name}", value is true ? "is not supported." : $"is {Shown(value)}, which is not supported.", option.Says);
         }
-        if (line.Value("max_data_loader_n_workers") is not 0L)
-            problems.Add("--max_data_loader_n_workers", line.Has("max_data_loader_n_workers") ? $"is {line.Value("max_data_loader_n_workers")}." : "is 8 where it is not given, as in kohya.",
-                "Give 0: the order of kohya's workers is not in this version, and pictures are read ahead all the same.");
         if (line.Text("save_model_as") is "ckpt" or "pt")
             problems.Add("--save_model_as", $"is {line.Text("save_model_as")}, which is not supported.", "Leave it out: every program reads safetensors, and a pickle can hold code.");
         if (line.Text("log_with") is "wandb" or "all")
@@ -98,6 +95,8 @@ public static partial class KohyaArguments
                 BatchSize = line.Whole("train_batch_size") ?? 1,
                 GradientAccumulation = line.Whole("gradient_accumulation_steps") ?? 1,
                 Seed = line.Long("seed"),
+                LoaderWorkers = line.Whole("max_data_loader_n_workers")!.Value,
+                PersistentWorkers = line.Flag("persistent_data_loader_workers"),
                 Precision = line.Text("mixed_precision") switch { "fp16" => Precision.Fp16, "bf16" => Precision.Bf16, _ => Precision.Fp32 },
                 Memory = line.Flag("gradient_checkpointing") ? MemoryPolicy.Lean : MemoryPolicy.Auto,
             },

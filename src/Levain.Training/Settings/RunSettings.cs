@@ -156,7 +156,7 @@ public sealed record RunSettings
         Network.Check(problems.In("network"), Compatibility is Compatibility.Kohya);
         Optimizer.Check(problems.In("optimizer"));
         Schedule.Check(problems.In("schedule"));
-        Training.Check(problems.In("training"));
+        Training.Check(problems.In("training"), Compatibility is Compatibility.Kohya);
         Noise.Check(problems.In("noise"));
         Loss.Check(problems.In("loss"), Model.VParameterization);
         Validation.Check(problems.In("validation"), FilledDatasets.Any(dataset => dataset.ValidationSplit > 0));

@@ -46,6 +46,12 @@ public sealed record TrainingSettings
     /// <summary>What a step keeps for its backward pass: <c>auto</c>, <c>lean</c> (recompute) or <c>fast</c> (keep). Default auto.</summary>
     public MemoryPolicy Memory { get; init; } = MemoryPolicy.Auto;
 
+    /// <summary>Worker processes of kohya's loader whose order of pictures and chances is followed; only with <c>compat = "kohya"</c>. Pictures are read ahead in any case. Default 0.</summary>
+    public int LoaderWorkers { get; init; }
+
+    /// <summary>Those workers live through all epochs. Default false.</summary>
+    public bool PersistentWorkers { get; init; }
+
     /// <summary>Threads of the CPU; null: one for each physical core.</summary>
     public int? Threads { get; init; }
 
@@ -59,12 +65,19 @@ public sealed record TrainingSettings
         Seed = map.OptionalLong("seed", training.Seed),
         Precision = map.Choice("precision", training.Precision),
         Memory = map.Choice("memory", training.Memory),
+        LoaderWorkers = map.Whole("loader_workers", training.LoaderWorkers),
+        PersistentWorkers = map.Flag("persistent_workers", training.PersistentWorkers),
         Threads = map.OptionalWhole("threads", training.Threads),
     };
 
     /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>
-    public void Check(Problems problems)
+    /// <param name="kohya">Whether kohya's order is followed.</param>
+    public void Check(Problems problems, bool kohya)
     {
+        const int mostWorkers = 64;
+        problems.Require(LoaderWorkers is >= 0 and <= mostWorkers, "loader_workers", $"is {LoaderWorkers}.", "Use 0 to 64.");
+        problems.Require(LoaderWorkers == 0 || kohya, "loader_workers", $"is {LoaderWorkers} without compat = \"kohya\", where nothing follows from it.", "Leave it out: pictures are read ahead all the same.");
+        problems.Require(!PersistentWorkers || LoaderWorkers > 0, "persistent_workers", "is true without workers.", "Set loader_workers, or leave it out.");
         problems.Require(Steps is null or >= 1, "steps", $"is {Steps}.", "Use 1 or more; 1600 suits a first LoRA.");
         problems.Require(Epochs is null or >= 1, "epochs", $"is {Epochs}.", "Use 1 or more.");
         problems.Require(BatchSize is >= 1 and <= 1024, "batch_size", $"is {BatchSize}.", "Use 1 or more; 1 to 4 suits a CPU.");

@@ -14,7 +14,7 @@ public sealed record EarlierRun(long Seed, int Step, IReadOnlyDictionary<string,
     public static EarlierRun? Find(OutputSettings output)
     {
         if (RunSnapshots.FindIdentity(output) is not { } identity) return null;
-        if (new SnapshotFolder(RunSnapshots.FolderOf(output), 1).Newest is not { } newest) return new(identity.Seed, 0, new Dictionary<string, string>());
+        if (new SnapshotFolder(RunSnapshots.FolderOf(output), 1).Newest is not { } newest) return new(identity.Seed, 0, identity.Machine ?? new Dictionary<string, string>());
         var (step, machine) = Snapshot.ReadHead(newest);
         return new(identity.Seed, step, machine);
     }

@@ -25,7 +25,7 @@ internal sealed class RunSnapshots
         folder = new(FolderOf(plan.Settings.Output), plan.Settings.Snapshots.Keep, write ?? options.Write);
         Fingerprint = RunFingerprint.Of(plan.Settings, plan.Dataset);
         Identity = (options.Resume ? FindIdentity(plan.Settings.Output) : null)
-            ?? new(options.Session, (options.Clock.GetUtcNow() - DateTimeOffset.UnixEpoch).TotalSeconds, plan.Seed);
+            ?? new(options.Session, (options.Clock.GetUtcNow() - DateTimeOffset.UnixEpoch).TotalSeconds, plan.Seed, options.Machine);
     }
 
     /// <summary>The run's number and time of beginning; kept by a run that goes on.</summary>

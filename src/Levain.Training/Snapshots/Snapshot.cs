@@ -129,4 +129,5 @@ internal sealed record RunState
 /// <param name="Session">Random number that names it.</param>
 /// <param name="Started">When it began, seconds since 1970.</param>
 /// <param name="Seed">Its seed, drawn or given.</param>
-public sealed record RunIdentity(long Session, double Started, long Seed);
+/// <param name="Machine">What was chosen for the machine at its beginning.</param>
+public sealed record RunIdentity(long Session, double Started, long Seed, IReadOnlyDictionary<string, string> Machine);

@@ -23,19 +23,19 @@ public sealed class BatchLoaderTests
         new() { Resolution = new(64, 64), BatchSize = 3, Subsets = [new() { ImageDir = Golden.Path("training", "dataset", "square", "1_sks cat"), EnableWildcard = true, FlipAug = true }] },
     ];
 
-    public static TheoryData<bool> Readings() => [true, false];
+    public static TheoryData<bool, int, bool> Readings() => new() { { false, 0, false }, { true, 0, false }, { true, 1, false }, { true, 3, true } };
 
     [Theory, MemberData(nameof(Readings))]
-    public void A_restored_loader_goes_on_to_the_bit(bool kohya)
+    public void A_restored_loader_goes_on_to_the_bit(bool kohya, int workers, bool persistent)
     {
         var compat = kohya ? Compat.Kohya : Compat.Sound;
-        var unbroken = new Session(compat).Rest(0).ToList();
+        var unbroken = new Session(compat, workers: (workers, persistent)).Rest(0).ToList();
         for (var stop = 0; stop < unbroken.Count; stop += 5)
         {
-            var first = new Session(compat);
+            var first = new Session(compat, workers: (workers, persistent));
             var begun = first.Rest(0).Take(stop + 1).ToList();
             Assert.Equal(unbroken[..(stop + 1)], begun);
-            var second = new Session(compat, first);
+            var second = new Session(compat, first, (workers, persistent));
             Assert.Equal(unbroken[(stop + 1)..], second.Rest(stop + 1));
         }
     }
@@ -95,14 +95,21 @@ public sealed class BatchLoaderTests
         private readonly BatchLoader loader;
         private readonly int epochLength;
 
-        public Session(Compat compat, Session? before = null)
+        public Session(Compat compat, Session? before = null, (int Count, bool Persistent) workers = default)
         {
             var building = new PythonRandom(Seed);
             var dataset = Dataset.Build(Options, compat, building);
             epochLength = dataset.BatchCount;
             random = before is null ? building : new(Copy(before.random.Twister));
             torch = before is null ? new(Seed) : Copy(before.torch);
-            loader = new(dataset, random, count => LoaderOrder.Draw(torch.Next, count), 40);
+            loader = new(dataset, random, count => LoaderOrder.Draw(torch.Next, count), 40)
+            {
+                Workers = workers.Count == 0 ? null : new(workers.Count, workers.Persistent, (count, begin) =>
+                {
+                    var seed = begin ? LoaderOrder.DrawSeed(torch.Next) : 0;
+                    return (seed, LoaderOrder.Permutation(LoaderOrder.DrawSeed(torch.Next), count));
+                }),
+            };
             if (before is not null) loader.Restore(LoaderState.FromBytes(before.Save().ToBytes()));
         }
 

@@ -44,14 +44,15 @@ internal sealed class SmallRun : IProgress<RunEvent>
     /// <param name="resume">Whether it goes on from what lies in its folder.</param>
     /// <param name="stopAfter">Step after which it is asked to stop.</param>
     /// <param name="look">Looks at the run when it is over.</param>
-    public static SmallRun Make(RunSettings settings, bool resume = false, int stopAfter = int.MaxValue, Action<Run>? look = null)
+    /// <param name="write">Writes snapshots; null: as always.</param>
+    public static SmallRun Make(RunSettings settings, bool resume = false, int stopAfter = int.MaxValue, Action<Run>? look = null, Action<string, Action<Stream>>? write = null)
     {
         var small = new SmallRun { stopAfter = stopAfter };
         var problems = new Problems();
         using var random = new RunRandom(settings.Training.Seed!.Value);
         var plan = RunPlan.Make(settings, problems, random.Python) ?? throw new InvalidOperationException(string.Join(Environment.NewLine, problems.All));
         using var model = StableDiffusion.Open(settings.Model.Base!, Compute.Cpu);
-        using var run = new Run(plan, random, model, new() { Resume = resume }, small);
+        using var run = new Run(plan, random, model, new() { Resume = resume, Write = write }, small);
         small.Result = run.Train(small.requests);
         small.Values = [.. run.Network.Values.data<float>()];
         look?.Invoke(run);
