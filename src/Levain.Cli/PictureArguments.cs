@@ -39,27 +39,36 @@ internal sealed class PictureArguments
     }
 
     /// <summary>What all pictures share, with an empty prompt and the first seed.</summary>
-    public GenerationRequest Request(ParseResult given, Problems problems) => Usual with
+    /// <param name="told">What a picture says of itself; an option counts where it was written.</param>
+    public GenerationRequest Request(ParseResult given, Problems problems, GenerationRequest? told = null)
     {
-        NegativePrompt = given.GetValue(negative)!,
-        Styles = given.GetValue(style) ?? [],
-        Seed = Seeds(given, problems).FirstOrDefault(),
-        Sampler = given.GetValue(sampler)!,
-        Steps = given.GetValue(steps),
-        CfgScale = given.GetValue(cfg),
-        Size = Size(given.GetValue(size)!, problems),
-        ClipSkip = given.GetValue(clipSkip),
-        Noise = given.GetValue(noise),
-    };
+        var start = told ?? Usual;
+        return start with
+        {
+            Prompt = "",
+            NegativePrompt = Chosen(negative, start.NegativePrompt),
+            Styles = given.GetValue(style) ?? [],
+            Seed = Seeds(given, problems, told).FirstOrDefault(),
+            Sampler = Chosen(sampler, start.Sampler),
+            Steps = Chosen(steps, start.Steps),
+            CfgScale = Chosen(cfg, start.CfgScale),
+            Size = PictureOptions.Size(Chosen(size, start.Size.ToString()), "--size", problems) ?? start.Size,
+            ClipSkip = Chosen(clipSkip, start.ClipSkip),
+            Noise = Chosen(noise, start.Noise),
+        };
+
+        T Chosen<T>(Option<T> option, T otherwise) => given.GetResult(option) is { Implicit: false } ? given.GetValue(option)! : otherwise;
+    }
 
     /// <summary>The seeds, in order.</summary>
-    public IReadOnlyList<long> Seeds(ParseResult given, Problems problems) => List<long>(given.GetValue(seeds), "--seed", problems);
+    public IReadOnlyList<long> Seeds(ParseResult given, Problems problems, GenerationRequest? told = null) =>
+        told is not null && given.GetResult(seeds) is not { Implicit: false } ? [told.Seed] : List<long>(given.GetValue(seeds), "--seed", problems);
 
     /// <summary>Opens the base; the caller disposes it.</summary>
     public StableDiffusion OpenBase(ParseResult given) => StableDiffusion.Open(given.GetValue(origin)!, Engine.Start(new() { Device = given.GetValue(device)! }), given.GetValue(vae));
 
     /// <summary>Who draws on a base; the caller disposes it.</summary>
-    public GenerationPipeline Pipeline(ParseResult given, StableDiffusion model) => new(model, Path.GetFileNameWithoutExtension(given.GetValue(origin)), names.Folders(given));
+    public GenerationPipeline Pipeline(ParseResult given, StableDiffusion model) => new(model, Path.GetFileNameWithoutExtension(given.GetValue(origin)), names.Folders(given)) { VaeName = Path.GetFileName(given.GetValue(vae)) };
 
     /// <summary>The bases of a grid; the caller disposes them.</summary>
     public BaseShelf Bases(ParseResult given) => new(Engine.Start(new() { Device = given.GetValue(device)! }), given.GetValue(origin)!, given.GetValue(vae), names.Folders(given));
@@ -79,12 +88,4 @@ internal sealed class PictureArguments
     /// <summary>Requires that pictures are written as PNG.</summary>
     public static void CheckPng(string output, Problems problems) =>
         problems.Require(output.EndsWith(".png", StringComparison.OrdinalIgnoreCase), "--output", $"is {output}.", "Pictures are written as PNG: end it with .png.");
-
-    private static PixelSize Size(string text, Problems problems)
-    {
-        var sides = text.ToLowerInvariant().Split('x');
-        if (sides.Length == 2 && int.TryParse(sides[0], CultureInfo.InvariantCulture, out var width) && int.TryParse(sides[1], CultureInfo.InvariantCulture, out var height)) return new(width, height);
-        problems.Add("--size", $"is {text}.", "Write width and height: 512x768.");
-        return Usual.Size;
-    }
 }

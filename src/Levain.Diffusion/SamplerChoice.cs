@@ -22,6 +22,20 @@ public sealed record SamplerChoice(Sampler Sampler, SigmaSchedule? Schedule)
         throw new SettingsException([new("sampler", $"is '{text}'.", Nearest.Advice(text, names))]);
     }
 
+    /// <summary>Adds a problem where no sampler is called <paramref name="text"/>.</summary>
+    /// <param name="where">The setting that names it.</param>
+    public static void Check(string text, string where, Problems problems)
+    {
+        try
+        {
+            Parse(text);
+        }
+        catch (SettingsException unknown)
+        {
+            foreach (var problem in unknown.Problems) problems.Add(where, problem.What, problem.Fix);
+        }
+    }
+
     /// <summary>The name as the webui's infotext of old had it: <c>DPM++ 2M Karras</c>.</summary>
     public override string ToString() => Schedule is null ? Sampler.Name : $"{Sampler.Name} {Schedule.Name}";
 

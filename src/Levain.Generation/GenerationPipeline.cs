@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace Levain.Generation;
 
-/// <summary>Draws pictures: prompt → chunks → states → sampler walking denoise(x, σ) → latent → picture. One at a time, on one thread.</summary>
+/// <summary>Draws pictures: prompt → chunks → states → sampler walking denoise(x, σ) → latent → picture. One batch at a time, on one thread.</summary>
 /// <remarks>It keeps what it has read and encoded for pictures to come. Networks hung on the base by others act too, and then no encoded prompt is kept.</remarks>
 public sealed class GenerationPipeline : IDisposable
 {
@@ -17,6 +17,7 @@ public sealed class GenerationPipeline : IDisposable
     private readonly Lazy<EmbeddingShelf> words;
     private readonly EncodedPrompts kept = new();
     private readonly NetworkHashes hashes = new();
+    private PreviewColours? colours;
 
     /// <param name="model">The base; stays the caller's. Networks that already hang on it act too.</param>
     /// <param name="modelName">The base's name in infotexts; null leaves it out.</param>
@@ -35,19 +36,40 @@ public sealed class GenerationPipeline : IDisposable
     /// <summary>The base's name in infotexts.</summary>
     public string? ModelName { get; }
 
-    /// <summary>Draws a picture.</summary>
+    /// <summary>Name of a VAE that stands in for the base's own, in infotexts; null for its own.</summary>
+    public string? VaeName { get; init; }
+
+    /// <summary>Draws one picture, whatever the request's batch.</summary>
     /// <param name="request">What to draw.</param>
     /// <param name="progress">Told after every step.</param>
     /// <param name="cancel">Looked at before every step.</param>
     /// <exception cref="SettingsException">The request cannot be drawn; every problem is told.</exception>
-    /// <exception cref="CheckpointException">The base or a network is damaged, or a network fits no layer.</exception>
+    /// <exception cref="CheckpointException">The base, a network or an upscaler is damaged, or a network fits no layer.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
-    public GenerationResult Draw(GenerationRequest request, IProgress<GenerationProgress>? progress = null, CancellationToken cancel = default)
+    public GenerationResult Draw(GenerationRequest request, IProgress<GenerationProgress>? progress = null, CancellationToken cancel = default) =>
+        DrawAll(request with { Batch = new() }, progress, cancel: cancel)[0];
+
+    /// <summary>Draws every picture of a request, batch after batch.</summary>
+    /// <inheritdoc cref="Draw"/>
+    /// <param name="drawn">Told about each picture as it is done.</param>
+    public IReadOnlyList<GenerationResult> DrawAll(
+        GenerationRequest request, IProgress<GenerationProgress>? progress = null, Action<GenerationResult>? drawn = null, CancellationToken cancel = default)
     {
-        using var scope = NewDisposeScope();
-        using var frozen = no_grad();
-        var drawn = Walk(request, progress, cancel);
-        return new(request, Picture.Of(Decode(drawn.Latent)), drawn.Infotext) { Notes = drawn.Notes, Networks = drawn.Effects };
+        var results = new List<GenerationResult>();
+        for (var batch = 0; batch < request.Batch.Count; batch++)
+        {
+            using var scope = NewDisposeScope();
+            using var frozen = no_grad();
+            var latents = Walk(request, batch, progress, cancel);
+            for (var i = 0; i < request.Batch.Size; i++)
+            {
+                var picture = Picture.Of(model.DecodeScaled(latents.Latent.narrow(0, i, 1), request.TileSize));
+                if (latents.Initial is not null) picture = latents.Initial.PutBack(picture);
+                results.Add(new(latents.Pictures[i], picture, latents.Infotexts[i]) { Notes = latents.Notes, Networks = latents.Effects });
+                drawn?.Invoke(results[^1]);
+            }
+        }
+        return results;
     }
 
     /// <summary>What a network does to the base, without a picture being drawn; networks of the last picture are taken off.</summary>
@@ -64,7 +86,7 @@ public sealed class GenerationPipeline : IDisposable
     {
         using var scope = NewDisposeScope();
         using var frozen = no_grad();
-        return Walk(request, progress, cancel).Latent.MoveToOuterDisposeScope();
+        return Walk(request with { Batch = new() }, 0, progress, cancel).Latent.MoveToOuterDisposeScope();
     }
 
     /// <summary>A latent as a picture, [1, 3, H, W], about −1..1; the caller's scope owns it.</summary>
@@ -72,7 +94,7 @@ public sealed class GenerationPipeline : IDisposable
     public Tensor Decode(Tensor latent)
     {
         using var scope = NewDisposeScope();
-        return model.Vae.Decode(latent / model.Vae.ScaleFactor).MoveToOuterDisposeScope();
+        return model.DecodeScaled(latent, tile: 0).MoveToOuterDisposeScope();
     }
 
     /// <summary>Takes the networks of the last request off the base, and frees what was kept.</summary>
@@ -82,14 +104,18 @@ public sealed class GenerationPipeline : IDisposable
         hypernetworks.Dispose();
         if (words.IsValueCreated) words.Value.Dispose();
         kept.Dispose();
+        colours?.Dispose();
     }
 
-    private sealed record Drawn(Tensor Latent, string Infotext, IReadOnlyList<string> Notes, IReadOnlyList<NetworkEffect> Effects);
+    private sealed record Drawn(
+        Tensor Latent, InitialPicture? Initial, IReadOnlyList<GenerationRequest> Pictures, IReadOnlyList<string> Infotexts, IReadOnlyList<string> Notes, IReadOnlyList<NetworkEffect> Effects);
 
-    private Drawn Walk(GenerationRequest request, IProgress<GenerationProgress>? progress, CancellationToken cancel)
+    private Drawn Walk(GenerationRequest request, int batch, IProgress<GenerationProgress>? progress, CancellationToken cancel)
     {
         var problems = new Problems();
         request.Check(problems);
+        problems.ThrowIfAny();
+        if (model.Compute.Device.type == TorchSharp.DeviceType.CPU) MemoryEstimate.Of(request, model).Check(problems, SystemMemory.Available);
         problems.ThrowIfAny();
 
         kept.Trim();
@@ -98,31 +124,55 @@ public sealed class GenerationPipeline : IDisposable
         problems.ThrowIfAny();
         var (effects, remarks) = shelf.Use(prompt.Networks);
         var notes = new List<string>([.. prompt.Notes, .. remarks, .. hypernetworks.Use(prompt.Hypernetworks), .. effects.Where(effect => !effect.Acts).Select(effect => effect.ToString())]);
-        var choice = SamplerChoice.Parse(request.Sampler);
-        var plan = SamplingPlan.For(choice.Sampler, request.Steps, sigmas, request.ScheduleOptions with { Schedule = choice.Schedule ?? request.ScheduleOptions.Schedule });
-        var calls = request.Steps * (choice.Sampler.SecondOrder ? 2 : 1);      // prompt schedules count calls of the model
-        var conditioning = new Conditioning(model.TextEncoder, request.Emphasis, request.ClipSkip, words.Value, kept, shelf.OthersAct ? null : shelf.Key);
+
+        var pictures = Enumerable.Range(batch * request.Batch.Size, request.Batch.Size).Select(request.PictureAt).ToList();
+        var passes = new PictureWalk(model, sigmas, request, pictures, cancel);
+        var (first, second) = (passes.FirstPlan, passes.SecondPlan);
+        var conditioning = Encoding();
         List<TextualInversion> bundled = [.. shelf.Words.Where(words.Value.AddBundled)];
-        var guidance = new Guidance([conditioning.Positive(prompt.Text, calls)], conditioning.Negative(prompt.Negative, calls), request.CfgScale, request.Guidance, calls)
+        var guidance = Guide(prompt, request.CfgScale, first.Calls, null);
+        var secondPrompt = request.Hires is { } hires && hires.Prompt + hires.NegativePrompt is { Length: > 0 }
+            ? reader.Read(request with { Prompt = hires.Prompt.Length > 0 ? hires.Prompt : request.Prompt, NegativePrompt = hires.NegativePrompt.Length > 0 ? hires.NegativePrompt : request.NegativePrompt })
+            : prompt;
+
+        var initial = request.Img2Img is null ? null : passes.Begin();
+        if (initial is not null) notes.AddRange(initial.Notes);
+        var latent = passes.First(guidance, initial, step => Report(step, 0, first.Plan.Steps));
+        var named = hashes.Of(prompt.Networks, conditioning.Used);
+        if (second is not null)
         {
-            Empty = request.Guidance.Padding == ConditioningPadding.Empty ? conditioning.Negative("", calls).At(0) : null,
-        };
+            if (!secondPrompt.Networks.SequenceEqual(prompt.Networks))
+            {
+                notes.AddRange(shelf.Use(secondPrompt.Networks).Notes);
+                conditioning = Encoding();
+            }
+            latent = passes.Second(Guide(secondPrompt, request.Hires!.CfgScale ?? request.CfgScale, first.Calls, second.Calls), latent, step => Report(step, first.Plan.Steps, second.Plan.Steps));
+        }
         foreach (var word in bundled) words.Value.Remove(word);
         notes.AddRange(words.Value.TakeNotes());
-        var guided = new GuidedModel(model.UNet.forward, sigmas, model.Prediction == PredictionHint.V, guidance);
+        var texts = pictures.Select(picture => Infotext.Of(picture with { Prompt = prompt.Shown, NegativePrompt = prompt.Negative }, ModelName, VaeName, named)).ToList();
+        return new(latent, initial, pictures, texts, notes, effects);
 
-        var cells = request.Size.ToLatent();
-        using var noise = new PictureNoise(request.Noise, [(request.Seed, request.SeedOptions.ForNoise())], plan, [model.UNet.Spec.LatentChannels, cells.Height, cells.Width], model.Compute.Device);
-        var start = noise.First() * plan.StartScale;
-        var walk = new SamplerWalk(plan, guided.Denoise(choice.Sampler), guided.PredictNoise, noise.Next, request.SamplerOptions, step =>
+        Conditioning Encoding() => new(model.TextEncoder, request.Emphasis, request.ClipSkip, words.Value, kept, shelf.OthersAct ? null : shelf.Key);
+
+        Guidance Guide(ReadPrompt read, double scale, int calls, int? hiresCalls)
         {
-            progress?.Report(new(Math.Min(step.Step + 1, plan.Steps), plan.Steps));
+            var positive = conditioning.Positive(read.Text, calls, hiresCalls);
+            return new([.. pictures.Select(_ => positive)], conditioning.Negative(read.Negative, calls, hiresCalls), scale, request.Guidance, hiresCalls ?? calls)
+            {
+                Empty = request.Guidance.Padding == ConditioningPadding.Empty ? conditioning.Negative("", calls).At(0) : null,
+            };
+        }
+
+        void Report(SamplerStep step, int before, int steps)
+        {
+            progress?.Report(new(before + Math.Min(step.Step + 1, steps), first.Plan.Steps + (second?.Plan.Steps ?? 0))
+            {
+                Batch = batch,
+                Preview = () => (colours ??= PreviewColours.Fit(model)).Of(step.Denoised.narrow(0, 0, 1)),
+            });
             shelf.EnterStep(step.Step);
             cancel.ThrowIfCancellationRequested();
-        })
-        { PredictPair = guided.PredictPair };
-        cancel.ThrowIfCancellationRequested();
-        var shown = request with { Prompt = prompt.Shown, NegativePrompt = prompt.Negative };
-        return new(choice.Sampler.Walk(walk, start), Infotext.Of(shown, ModelName, hashes.Of(prompt.Networks, conditioning.Used)), notes, effects);
+        }
     }
 }

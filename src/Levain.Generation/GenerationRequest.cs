@@ -60,6 +60,23 @@ public sealed record GenerationRequest
     /// <summary>Another seed mixed in, noise drawn at another size, the seed delta of later noise.</summary>
     public SeedOptions SeedOptions { get; init; } = new();
 
+    /// <summary>A picture that drawing begins with, and the part of it that is drawn anew; null to draw from noise.</summary>
+    public Img2ImgOptions? Img2Img { get; init; }
+
+    /// <summary>A second pass at a larger size; null for none.</summary>
+    public HiresOptions? Hires { get; init; }
+
+    /// <summary>How many pictures are drawn.</summary>
+    public BatchOptions Batch { get; init; } = new();
+
+    /// <summary>Side in px of the tiles in which pictures are decoded, so that memory stays bounded; 0 decodes them whole. Default 0.</summary>
+    public int TileSize { get; init; }
+
+    /// <summary>The request of one picture of the batches alone, counted from 0: the same picture, drawn by itself.</summary>
+    public GenerationRequest PictureAt(int index) => SeedOptions.Variation is { Strength: > 0 } other
+        ? this with { Batch = new(), SeedOptions = SeedOptions with { Variation = other with { Seed = other.Seed + index } } }
+        : this with { Batch = new(), Seed = Seed + index };
+
     /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>
     public void Check(Problems problems)
     {
@@ -71,20 +88,12 @@ public sealed record GenerationRequest
         problems.Require(Size.ToLatent().ToPixels() == Size, "size", $"is {Size}, and sides are multiples of {LatentSize.CellPixels} px.", $"Use {Size.ToLatent().ToPixels()}.");
         Guidance.Check(problems);
         SeedOptions.Check(problems);
-        foreach (var problem in SamplerProblems()) problems.Add(problem.Where, problem.What, problem.Fix);
+        Img2Img?.Check(problems);
+        Hires?.Check(problems);
+        Batch.Check(problems);
+        problems.Require(TileSize == 0 || TileSize >= LeastSide, "vae_tile", $"is {TileSize}.", $"Use {LeastSide} px or more, 512 for instance; 0 decodes pictures whole.");
+        problems.Require(Hires is null || Img2Img is null, "hires", "is given beside a picture to begin with.", "Draw at the larger size instead: the second pass belongs to pictures drawn from noise.");
+        SamplerChoice.Check(Sampler, "sampler", problems);
         foreach (var network in Networks) problems.Require(File.Exists(network.Path), network.Path, "is not there.", "Check the path.");
-    }
-
-    private IReadOnlyList<Problem> SamplerProblems()
-    {
-        try
-        {
-            SamplerChoice.Parse(Sampler);
-            return [];
-        }
-        catch (SettingsException unknown)
-        {
-            return unknown.Problems;
-        }
     }
 }

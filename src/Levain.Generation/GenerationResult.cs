@@ -12,11 +12,18 @@ public sealed record GenerationResult(GenerationRequest Request, Picture Picture
     /// <summary>What each network did, in the order in which they act.</summary>
     public IReadOnlyList<NetworkEffect> Networks { get; init; } = [];
 
-    /// <summary>Writes the picture with its infotext as a PNG, whole or not at all.</summary>
-    public void Save(string path) => PngFile.Write(path, Picture, Infotext);
+    /// <summary>Writes the picture with its infotext, whole or not at all: as PNG, JPEG or WebP, by the path's ending.</summary>
+    public void Save(string path) => PictureFile.Write(path, Picture, Infotext);
 }
 
 /// <summary>How far a picture is.</summary>
 /// <param name="Step">Steps made.</param>
-/// <param name="Steps">Steps in all.</param>
-public readonly record struct GenerationProgress(int Step, int Steps);
+/// <param name="Steps">Steps in all, both passes together.</param>
+public readonly record struct GenerationProgress(int Step, int Steps)
+{
+    /// <summary>Which batch, counted from 0.</summary>
+    public int Batch { get; init; }
+
+    /// <summary>Draws the batch's first picture as it is now, an eighth as large, from a linear map of its latent. Only during the report.</summary>
+    public Func<Picture>? Preview { get; init; }
+}

@@ -95,7 +95,8 @@ public static class PictureGrid
         yield return word;
     }
 
-    private static SKBitmap Bitmap(Picture picture)
+    /// <summary>A picture as SkiaSharp has it.</summary>
+    internal static SKBitmap Bitmap(Picture picture)
     {
         var bitmap = new SKBitmap(new SKImageInfo(picture.Size.Width, picture.Size.Height, SKColorType.Rgba8888, SKAlphaType.Opaque));
         var target = bitmap.GetPixelSpan();

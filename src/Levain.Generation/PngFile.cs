@@ -9,11 +9,12 @@ namespace Levain.Generation;
 /// <remarks>W3C, https://www.w3.org/TR/png-3/. Written here because the same picture must give the same bytes on every system.</remarks>
 public static class PngFile
 {
-    private const string Keyword = "parameters";
+    internal const string Keyword = "parameters";
+
     private const byte BitsPerChannel = 8, TrueColour = 2, NoFilter = 0;
     private const int Channels = 3;
 
-    private static readonly byte[] Signature = [0x89, (byte)'P', (byte)'N', (byte)'G', 0x0D, 0x0A, 0x1A, 0x0A];
+    internal static readonly byte[] Signature = [0x89, (byte)'P', (byte)'N', (byte)'G', 0x0D, 0x0A, 0x1A, 0x0A];
     private static readonly uint[] CrcTable = MakeCrcTable();
 
     /// <summary>Writes a picture, whole or not at all.</summary>

@@ -144,7 +144,7 @@ public sealed class CheckpointSource : IDisposable
 
     private void Require(ModelFamily family)
     {
-        if (Kind is { Content: FileContent.Checkpoint, Variant: ModelVariant.Base } && Kind.Family == family && Kind.Prediction is not (PredictionHint.Edm or PredictionHint.EdmV)) return;
+        if (Kind is { Content: FileContent.Checkpoint, Variant: ModelVariant.Base or ModelVariant.Inpainting } && Kind.Family == family && Kind.Prediction is not (PredictionHint.Edm or PredictionHint.EdmV)) return;
         throw new CheckpointException(Path, $"is {Kind.Name}; {(Kind.Content is FileContent.Vae ? "it can replace the VAE of a base model, but " : "")}an SD 1.x base checkpoint is needed here.");
     }
 

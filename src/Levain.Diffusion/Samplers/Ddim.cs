@@ -14,6 +14,7 @@ public static partial class Samplers
         }))
     {
         Aliases = ["ddim"],
+        Eta = 0,
         Schedule = null,
     };
 

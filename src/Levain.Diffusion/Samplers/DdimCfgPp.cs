@@ -12,6 +12,7 @@ public static partial class Samplers
     public static Sampler DdimCfgPp { get; } = new("DDIM CFG++", "DDIM that renoises with the negative prompt's guess", new("https://arxiv.org/abs/2406.08070"), WalkDdimCfgPp)
     {
         Aliases = ["ddim_cfgpp"],
+        Eta = 0,
         Schedule = null,
     };
 

@@ -9,6 +9,7 @@ public static partial class Samplers
     public static Sampler Dpm2 { get; } = new("DPM2", "The slope of the middle of each step", KDiffusion, WalkDpm2)
     {
         Aliases = ["k_dpm_2"],
+        Churns = true,
         Schedule = SigmaSchedules.Karras,
         SecondOrder = true,
         DiscardsPenultimate = true,

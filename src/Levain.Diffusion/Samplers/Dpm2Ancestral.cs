@@ -8,6 +8,8 @@ public static partial class Samplers
     public static Sampler Dpm2Ancestral { get; } = new("DPM2 a", "DPM2 with fresh noise each step", KDiffusion, WalkDpm2Ancestral)
     {
         Aliases = ["k_dpm_2_a"],
+        Eta = 1,
+        ScalesNoise = true,
         Schedule = SigmaSchedules.Karras,
         SecondOrder = true,
         DiscardsPenultimate = true,

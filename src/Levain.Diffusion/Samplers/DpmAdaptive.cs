@@ -12,6 +12,7 @@ public static partial class Samplers
     public static Sampler DpmAdaptive { get; } = new("DPM adaptive", "Chooses its steps itself; their number is ignored", new("https://arxiv.org/abs/2206.00927"), WalkDpmAdaptive)
     {
         Aliases = ["k_dpm_ad"],
+        Eta = 1,
         UsesSeedDelta = true,
     };
 

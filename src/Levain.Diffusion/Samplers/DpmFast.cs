@@ -11,6 +11,8 @@ public static partial class Samplers
     public static Sampler DpmFast { get; } = new("DPM fast", "Third order, levels of its own", new("https://arxiv.org/abs/2206.00927"), WalkDpmFast)
     {
         Aliases = ["k_dpm_fast"],
+        Eta = 1,
+        ScalesNoise = true,
         UsesSeedDelta = true,
     };
 

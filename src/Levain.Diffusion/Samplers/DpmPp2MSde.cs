@@ -10,6 +10,8 @@ public static partial class Samplers
         (walk, x) => WalkDpmPp2MSde(walk, x, (share, _) => share / 2))
     {
         Aliases = ["k_dpmpp_2m_sde"],
+        Eta = 1,
+        ScalesNoise = true,
         Schedule = SigmaSchedules.Exponential,
         Brownian = true,
     };

@@ -8,6 +8,8 @@ public static partial class Samplers
         (walk, x) => WalkDpmPp2MSde(walk, x, (share, h) => 1 - share / h))
     {
         Aliases = ["k_dpmpp_2m_sde_heun"],
+        Eta = 1,
+        ScalesNoise = true,
         Schedule = SigmaSchedules.Exponential,
         Brownian = true,
     };

@@ -9,6 +9,8 @@ public static partial class Samplers
     public static Sampler DpmPp2SAncestral { get; } = new("DPM++ 2S a", "Two model calls a step, fresh noise each step", new("https://arxiv.org/abs/2211.01095"), WalkDpmPp2SAncestral)
     {
         Aliases = ["k_dpmpp_2s_a"],
+        Eta = 1,
+        ScalesNoise = true,
         Schedule = SigmaSchedules.Karras,
         SecondOrder = true,
         UsesSeedDelta = true,

@@ -9,6 +9,8 @@ public static partial class Samplers
     public static Sampler DpmPp3MSde { get; } = new("DPM++ 3M SDE", "The last three guesses, Brownian noise", KDiffusion, WalkDpmPp3MSde)
     {
         Aliases = ["k_dpmpp_3m_sde"],
+        Eta = 1,
+        ScalesNoise = true,
         Schedule = SigmaSchedules.Exponential,
         DiscardsPenultimate = true,
         Brownian = true,

@@ -9,6 +9,8 @@ public static partial class Samplers
     public static Sampler DpmPpSde { get; } = new("DPM++ SDE", "Two model calls a step, Brownian noise", KDiffusion, WalkDpmPpSde)
     {
         Aliases = ["k_dpmpp_sde"],
+        Eta = 1,
+        ScalesNoise = true,
         Schedule = SigmaSchedules.Karras,
         SecondOrder = true,
         Brownian = true,

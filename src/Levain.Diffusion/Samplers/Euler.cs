@@ -5,7 +5,7 @@ namespace Levain.Diffusion;
 public static partial class Samplers
 {
     /// <summary>One straight step a level.</summary>
-    public static Sampler Euler { get; } = new("Euler", "One straight step a level", KDiffusion, WalkEuler) { Aliases = ["k_euler"] };
+    public static Sampler Euler { get; } = new("Euler", "One straight step a level", KDiffusion, WalkEuler) { Aliases = ["k_euler"], Churns = true };
 
     private static Tensor WalkEuler(SamplerWalk walk, Tensor x)
     {

@@ -8,6 +8,7 @@ public static partial class Samplers
     public static Sampler EulerAncestral { get; } = new("Euler a", "Euler with fresh noise each step", KDiffusion, WalkEulerAncestral)
     {
         Aliases = ["k_euler_a", "k_euler_ancestral"],
+        Eta = 1,
         UsesSeedDelta = true,
     };
 

@@ -8,6 +8,7 @@ public static partial class Samplers
     public static Sampler Heun { get; } = new("Heun", "Two model calls a step, the mean of both slopes", KDiffusion, WalkHeun)
     {
         Aliases = ["k_heun"],
+        Churns = true,
         SecondOrder = true,
     };
 

@@ -9,6 +9,7 @@ public static partial class Samplers
     public static Sampler HeunPp2 { get; } = new("HeunPP2", "Heun with up to three slopes a step", new("https://github.com/lllyasviel/stable-diffusion-webui-forge"), WalkHeunPp2)
     {
         Aliases = ["k_heunpp2"],
+        Churns = true,
     };
 
     private static Tensor WalkHeunPp2(SamplerWalk walk, Tensor x)

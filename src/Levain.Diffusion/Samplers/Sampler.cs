@@ -77,6 +77,15 @@ public sealed record Sampler(string Name, string Summary, Uri Source, Func<Sampl
     /// <summary>Whether later noise follows the seed delta (the webui's ENSD).</summary>
     public bool UsesSeedDelta { get; init; }
 
+    /// <summary>Whether it can churn noise, <see cref="SamplerOptions.Churn"/>.</summary>
+    public bool Churns { get; init; }
+
+    /// <summary>Whether it knows <see cref="SamplerOptions.NoiseScale"/>; those that churn do too.</summary>
+    public bool ScalesNoise { get; init; }
+
+    /// <summary>Its own <see cref="SamplerOptions.Eta"/>; null where it knows none.</summary>
+    public double? Eta { get; init; }
+
     /// <summary>Whether its noise is one Brownian motion a picture (<see cref="BrownianTree"/>) instead of fresh tensors.</summary>
     public bool Brownian { get; init; }
 

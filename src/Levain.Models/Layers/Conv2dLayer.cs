@@ -12,8 +12,9 @@ public sealed class Conv2dLayer : AdaptableLayer
     /// <param name="outputs">Channels out.</param>
     /// <param name="kernel">Side of the kernel.</param>
     /// <param name="padding">Rows and columns of zeros on every side; by default what keeps the size at stride 1.</param>
-    public Conv2dLayer(long inputs, long outputs, long kernel, Compute compute, long stride = 1, long? padding = null)
-        : base(nameof(Conv2dLayer), ShapeOf(inputs, outputs, kernel, stride, padding ?? kernel / 2), [outputs, inputs, kernel, kernel], hasBias: true, compute)
+    /// <param name="hasBias">Whether something is added to every channel.</param>
+    public Conv2dLayer(long inputs, long outputs, long kernel, Compute compute, long stride = 1, long? padding = null, bool hasBias = true)
+        : base(nameof(Conv2dLayer), ShapeOf(inputs, outputs, kernel, stride, padding ?? kernel / 2), [outputs, inputs, kernel, kernel], hasBias, compute)
     {
         this.stride = [Shape.Stride.H, Shape.Stride.W];
         this.padding = [Shape.Padding.H, Shape.Padding.W];

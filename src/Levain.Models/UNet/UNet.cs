@@ -31,7 +31,7 @@ public sealed class UNet : Module<Tensor, Tensor, Tensor, Tensor>
         var channels = spec.Channels;
         var last = channels.Count - 1;
 
-        conv_in = new(spec.LatentChannels, channels[0], 3, compute);
+        conv_in = new(spec.LatentChannels + spec.FurtherChannels, channels[0], 3, compute);
         time_embedding = new(channels[0], spec.TimeChannels, compute);
         add_embedding = spec.LabelWidth > 0 ? new(spec.LabelWidth, spec.TimeChannels, compute) : null;
 
@@ -82,7 +82,7 @@ public sealed class UNet : Module<Tensor, Tensor, Tensor, Tensor>
     /// <summary>The generator that dropouts inside the network draw from; recomputed blocks draw the same numbers again. Null where nothing is drawn.</summary>
     public Generator? Draws { get; set; }
 
-    /// <param name="latents">Noisy latents, [B, 4, H, W]; H and W any size.</param>
+    /// <param name="latents">Noisy latents, [B, 4, H, W], in inpainting models with the further channels, [B, 9, H, W]; H and W any size.</param>
     /// <param name="timesteps">One number a latent, [B], 0 to 999.</param>
     /// <param name="context">Text states, [B, M, context].</param>
     /// <returns>The prediction, [B, 4, H, W], fp32; the caller's scope owns it.</returns>

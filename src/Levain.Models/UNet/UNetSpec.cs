@@ -30,6 +30,9 @@ public sealed record UNetSpec
     /// <summary>Channels of a latent.</summary>
     public long LatentChannels { get; init; } = 4;
 
+    /// <summary>Channels behind the latent's at the entry: 5 (mask and masked picture) in inpainting models, else 0.</summary>
+    public long FurtherChannels { get; init; }
+
     /// <summary>Resnets of a level on the way down; one more on the way up.</summary>
     public int ResnetsPerLevel { get; init; } = 2;
 
@@ -82,7 +85,8 @@ public sealed record UNetSpec
             Context = weights.Shape("mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight")[1],
             LinearProjections = weights.Shape("mid_block.attentions.0.proj_in.weight").Length == 2,
             LabelWidth = weights.ShapeOf("add_embedding.linear_1.weight")?[1] ?? 0,
-            LatentChannels = weights.Shape("conv_in.weight")[1],
+            LatentChannels = weights.Shape("conv_out.weight")[0],
+            FurtherChannels = weights.Shape("conv_in.weight")[1] - weights.Shape("conv_out.weight")[0],
         };
 
         int Depth(string block) => Count(i => $"{block}.attentions.0.transformer_blocks.{i}.norm1.weight");

@@ -30,7 +30,20 @@ internal sealed class VaeDecoder : Module<Tensor, Tensor>
     public override Tensor forward(Tensor latent)
     {
         using var scope = NewDisposeScope();
-        var x = mid_block.call(conv_in.call(latent));
+        return Up(Middle(latent)).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The lowest level, which looks at the whole picture.</summary>
+    public Tensor Middle(Tensor latent)
+    {
+        using var scope = NewDisposeScope();
+        return mid_block.call(conv_in.call(latent)).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The levels above, which look a few cells around, but for the statistics of their norms.</summary>
+    public Tensor Up(Tensor x)
+    {
+        using var scope = NewDisposeScope();
         foreach (var level in up_blocks) x = level.call(x);
         return conv_out.call(functional.silu(conv_norm_out.call(x))).MoveToOuterDisposeScope();
     }

@@ -30,6 +30,11 @@ public sealed record BaseFacts(long UNet, long TextEncoder, long Vae, bool WideN
         try
         {
             using var source = CheckpointSource.Open(path, model.Vae);
+            if (source.Kind.Variant != ModelVariant.Base)
+            {
+                problems.Add("base", $"{path} is {source.Kind.Name}.", "Pictures can be drawn with it; train upon an SD 1.x base checkpoint.");
+                return null;
+            }
             long Count(ModelPart part) => source.Names(part).Sum(name => Product(source.ShapeOf(part, name)));
             return new(Count(ModelPart.UNet), Count(ModelPart.TextEncoder), Count(ModelPart.Vae),
                 source.Names(ModelPart.UNet).Take(1).Any(name => source.DtypeOf(ModelPart.UNet, name) is torch.ScalarType.Float32), AdapterNumbers(source, network));

@@ -87,8 +87,8 @@ public sealed class CheckpointSourceTests : IDisposable
     {
         Assert.Equal("sdxl.safetensors: is an SDXL checkpoint; an SD 1.x base checkpoint is needed here.", Refusal("sdxl", ("model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight", [2, 2048])));
         Assert.Equal("sd2.safetensors: is an SD 2.x checkpoint; an SD 1.x base checkpoint is needed here.", Refusal("sd2", ("model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight", [2, 1024])));
-        Assert.Equal("inpaint.safetensors: is an SD 1.x inpainting checkpoint; an SD 1.x base checkpoint is needed here.", Refusal("inpaint",
-            ("model.diffusion_model.input_blocks.0.0.weight", [4, 9, 3, 3]), ("model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight", [2, 768])));
+        Assert.Equal("depth.safetensors: is an SD 1.x depth checkpoint; an SD 1.x base checkpoint is needed here.", Refusal("depth",
+            ("model.diffusion_model.input_blocks.0.0.weight", [4, 5, 3, 3]), ("model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight", [2, 768])));
         Assert.Equal("lora.safetensors: is an SD 1.x LoRA; an SD 1.x base checkpoint is needed here.", Refusal("lora", ("lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight", [4, 768])));
         Assert.Equal("vae.safetensors: is a VAE alone; it can replace the VAE of a base model, but an SD 1.x base checkpoint is needed here.", Refusal("vae", ("decoder.conv_in.weight", [4, 4, 3, 3])));
         Assert.Equal("ti.safetensors: is an SD 1.x embedding (textual inversion); an SD 1.x base checkpoint is needed here.", Refusal("ti", ("emb_params", [2, 768])));

@@ -1,0 +1,151 @@
+using System.CommandLine;
+using System.Globalization;
+using Levain.Core;
+using Levain.Data;
+using Levain.Diffusion;
+using Levain.Generation;
+
+namespace Levain.Cli;
+
+/// <summary>The words of commands that draw: pictures to begin with, masks, a second pass, batches, seeds and guidance.</summary>
+internal sealed class PictureOptions
+{
+    private static readonly GenerationRequest Usual = new();
+    private static readonly HiresOptions UsualHires = new();
+
+    private readonly Option<string?> init = new("--init") { Description = "A picture to begin with (img2img).", HelpName = "FILE" };
+    private readonly Option<double?> denoise = new("--denoise") { Description = "How much of it may change, 0 to 1. Default 0.75." };
+    private readonly Option<ResizeMode> resize = new("--resize") { Description = "How it is brought to --size.", DefaultValueFactory = _ => ResizeMode.JustResize };
+    private readonly Option<bool> exactSteps = new("--exact-steps") { Description = "Makes all --steps, instead of the share of them that --denoise names." };
+    private readonly Option<double?> extraNoise = new("--extra-noise") { Description = "Noise added beyond what the sampler expects: more detail." };
+    private readonly Option<string?> mask = new("--mask") { Description = "What of --init is drawn anew: white, or what is not transparent.", HelpName = "FILE" };
+    private readonly Option<double> maskBlur = new("--mask-blur") { Description = "Blur of the mask in px.", DefaultValueFactory = _ => 4 };
+    private readonly Option<MaskedContent> maskContent = new("--mask-content") { Description = "What the masked part begins with.", DefaultValueFactory = _ => MaskedContent.Original };
+    private readonly Option<bool> onlyMasked = new("--only-masked") { Description = "Draws the surroundings of the mask alone, at the whole size, and puts the result back." };
+    private readonly Option<int> maskPadding = new("--mask-padding") { Description = "Margin of those surroundings in px.", DefaultValueFactory = _ => 32 };
+    private readonly Option<bool> maskInvert = new("--mask-invert") { Description = "Draws anew what is black." };
+    private readonly Option<double?> hires = new("--hires") { Description = "A second pass at so many times the size.", HelpName = "SCALE" };
+    private readonly Option<string?> hiresSize = new("--hires-size") { Description = "A second pass at this size; a side of 0 follows the other.", HelpName = "WxH" };
+    private readonly Option<string> upscaler = new("--hires-upscaler")
+    {
+        Description = $"How the picture is enlarged before it: {string.Join(", ", Upscalers.All.Select(known => known.Name))}, or an ESRGAN file.",
+        DefaultValueFactory = _ => UsualHires.Upscaler,
+        HelpName = "NAME",
+    };
+    private readonly Option<int> hiresSteps = new("--hires-steps") { Description = "Its steps; 0 for --steps.", DefaultValueFactory = _ => UsualHires.Steps };
+    private readonly Option<double> hiresDenoise = new("--hires-denoise") { Description = "How much it may change.", DefaultValueFactory = _ => UsualHires.Denoise };
+    private readonly Option<string?> hiresSampler = new("--hires-sampler") { Description = "Its sampler.", HelpName = "NAME" };
+    private readonly Option<int?> batch = new("--batch") { Description = "Pictures from one prompt, each with the next seed." };
+    private readonly Option<int?> atOnce = new("--batch-size") { Description = "Pictures drawn at once." };
+    private readonly Option<int?> tile = new("--vae-tile") { Description = "Decodes in tiles of so many px, so that memory stays bounded.", HelpName = "PX" };
+    private readonly Option<string?> variation = new("--variation") { Description = "Another seed mixed in, and its share.", HelpName = "SEED:SHARE" };
+    private readonly Option<string?> seedResize = new("--seed-resize") { Description = "The size whose noise is used, for nearly the same picture at another size.", HelpName = "WxH" };
+    private readonly Option<long?> delta = new("--ensd") { Description = "Added to the seed for every noise but the first." };
+    private readonly Option<double?> eta = new("--eta") { Description = "Share of fresh noise of ancestral samplers (usually 1) and of DDIM (usually 0)." };
+    private readonly Option<double?> rescale = new("--cfg-rescale") { Description = "Takes back this share of the contrast that guidance adds, 0 to 1." };
+    private readonly Option<double?> ngms = new("--ngms") { Description = "Leaves the negative prompt out at every second call below this noise level: faster." };
+
+    /// <summary>Adds them to a command.</summary>
+    public Command AddTo(Command command)
+    {
+        foreach (var option in (Option[])[init, denoise, resize, exactSteps, extraNoise, mask, maskBlur, maskContent, onlyMasked, maskPadding, maskInvert, hires, hiresSize, upscaler, hiresSteps, hiresDenoise, hiresSampler, batch, atOnce, tile, variation, seedResize, delta, eta, rescale, ngms])
+            command.Options.Add(option);
+        return command;
+    }
+
+    /// <summary>A request with what was given.</summary>
+    public GenerationRequest Apply(ParseResult given, GenerationRequest request, Problems problems)
+    {
+        problems.Require(given.GetValue(mask) is null || given.GetValue(init) is not null, "--mask", "is given without --init.", "Name the picture that the mask belongs to.");
+        problems.Require(given.GetValue(denoise) is null || given.GetValue(init) is not null, "--denoise", "is given without --init.", "Name a picture to begin with; a second pass has --hires-denoise.");
+        return request with
+        {
+            Img2Img = Img2Img(given, problems) ?? request.Img2Img,
+            Hires = Hires(given, request, problems),
+            Batch = new() { Count = given.GetValue(batch) ?? 1, Size = given.GetValue(atOnce) ?? 1 },
+            TileSize = given.GetValue(tile) ?? request.TileSize,
+            SeedOptions = request.SeedOptions with
+            {
+                Variation = Variation(given.GetValue(variation), problems) ?? request.SeedOptions.Variation,
+                ResizeFrom = Size(given.GetValue(seedResize), "--seed-resize", problems) ?? request.SeedOptions.ResizeFrom,
+                Delta = given.GetValue(delta) ?? request.SeedOptions.Delta,
+            },
+            SamplerOptions = request.SamplerOptions with { Eta = given.GetValue(eta) ?? request.SamplerOptions.Eta },
+            Guidance = request.Guidance with
+            {
+                Rescale = given.GetValue(rescale) ?? request.Guidance.Rescale,
+                NegativeMinSigma = given.GetValue(ngms) ?? request.Guidance.NegativeMinSigma,
+            },
+        };
+    }
+
+    /// <summary>A size as <c>512x768</c>; null where none is given.</summary>
+    public static PixelSize? Size(string? text, string name, Problems problems)
+    {
+        if (text is null) return null;
+        var sides = text.ToLowerInvariant().Split('x');
+        if (sides.Length == 2 && int.TryParse(sides[0], CultureInfo.InvariantCulture, out var width) && int.TryParse(sides[1], CultureInfo.InvariantCulture, out var height)) return new(width, height);
+        problems.Add(name, $"is {text}.", "Write width and height: 512x768.");
+        return null;
+    }
+
+    private Img2ImgOptions? Img2Img(ParseResult given, Problems problems)
+    {
+        if (given.GetValue(init) is not { } path || Read(path, "--init", Picture.Open, problems) is not { } picture) return null;
+        var hidden = given.GetValue(mask) is { } maskPath ? Read(maskPath, "--mask", GrayMask.Open, problems) : null;
+        return new Img2ImgOptions(picture)
+        {
+            Denoise = given.GetValue(denoise) ?? new Img2ImgOptions(picture).Denoise,
+            Resize = given.GetValue(resize),
+            ExactSteps = given.GetValue(exactSteps),
+            ExtraNoise = given.GetValue(extraNoise) ?? 0,
+            Inpaint = hidden is null ? null : new InpaintOptions(hidden)
+            {
+                Blur = given.GetValue(maskBlur),
+                Content = given.GetValue(maskContent),
+                OnlyMasked = given.GetValue(onlyMasked),
+                Padding = given.GetValue(maskPadding),
+                Invert = given.GetValue(maskInvert),
+            },
+        };
+    }
+
+    private HiresOptions? Hires(ParseResult given, GenerationRequest request, Problems problems)
+    {
+        if (given.GetValue(hires) is null && given.GetValue(hiresSize) is null) return request.Hires;
+        return new()
+        {
+            Scale = given.GetValue(hires) ?? UsualHires.Scale,
+            Size = Size(given.GetValue(hiresSize), "--hires-size", problems),
+            Upscaler = given.GetValue(upscaler)!,
+            Steps = given.GetValue(hiresSteps),
+            Denoise = given.GetValue(hiresDenoise),
+            Sampler = given.GetValue(hiresSampler),
+        };
+    }
+
+    private static VariationSeed? Variation(string? text, Problems problems)
+    {
+        if (text is null) return null;
+        if (text.Split(':') is [var seed, var share] && long.TryParse(seed, CultureInfo.InvariantCulture, out var number) && double.TryParse(share, CultureInfo.InvariantCulture, out var strength)) return new(number, strength);
+        problems.Add("--variation", $"is {text}.", "Write a seed and its share: 7:0.1.");
+        return null;
+    }
+
+    private static T? Read<T>(string path, string name, Func<string, T> open, Problems problems) where T : class
+    {
+        try
+        {
+            return open(path);
+        }
+        catch (ImageException damaged)
+        {
+            problems.Add(name, $"{path} {damaged.Message}", "Use another picture.");
+        }
+        catch (IOException missing)
+        {
+            problems.Add(name, $"{path} cannot be read: {missing.Message}", "Check the path.");
+        }
+        return null;
+    }
+}

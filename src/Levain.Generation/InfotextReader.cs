@@ -1,0 +1,211 @@
+using System.Globalization;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using Levain.Core;
+using Levain.Diffusion;
+
+namespace Levain.Generation;
+
+/// <summary>A text read back.</summary>
+/// <param name="Request">The request as far as the text names it; what a picture cannot tell (other pictures, network files) is missing.</param>
+/// <param name="Fields">Every setting of the text, by its name there.</param>
+/// <param name="Notes">Settings that were not understood.</param>
+public sealed record ReadInfotext(GenerationRequest Request, IReadOnlyDictionary<string, string> Fields, IReadOnlyList<string> Notes);
+
+/// <summary>Reads what <see cref="Infotext"/> and the webui write into pictures.</summary>
+/// <remarks>AUTOMATIC1111's webui, <c>infotext_utils.parse_generation_parameters</c>. Without <c>RNG</c> the noise is a graphics card's, the webui's default.</remarks>
+public static partial class InfotextReader
+{
+    private const int LeastFields = 3;
+    private const string Negative = "Negative prompt:";
+
+    // Written by the webui or by us and of no consequence for what is drawn here.
+    private static readonly HashSet<string> Passed =
+        ["Model", "Model hash", "VAE", "VAE hash", "Version", "User", "Lora hashes", "TI hashes", "Init image hash", "Networks", "Mask mode", "Mask blur", "Masked content", "Inpaint area", "Masked area padding", "Noise multiplier", "Extra noise"];
+
+    /// <summary>Reads a text; whatever is in it, it never fails.</summary>
+    public static ReadInfotext Read(string text)
+    {
+        var lines = text.Trim().Split('\n');
+        var last = lines[^1];
+        var hasFields = Field().Count(last) >= LeastFields;
+        var (prompt, negative, inNegative) = (new List<string>(), new List<string>(), false);
+        foreach (var line in hasFields ? lines[..^1] : lines)
+        {
+            var trimmed = line.TrimEnd('\r');
+            if (!inNegative && trimmed.TrimStart().StartsWith(Negative, StringComparison.Ordinal)) (inNegative, trimmed) = (true, trimmed.TrimStart()[Negative.Length..].TrimStart());
+            (inNegative ? negative : prompt).Add(trimmed);
+        }
+        var fields = new Dictionary<string, string>(StringComparer.Ordinal);
+        if (hasFields)
+            foreach (Match match in Field().Matches(last)) fields[match.Groups["key"].Value] = Unquoted(match.Groups["value"].Value);
+
+        var notes = new List<string>();
+        var request = Apply(new() { Prompt = string.Join('\n', prompt).Trim(), NegativePrompt = string.Join('\n', negative).Trim(), Noise = NoiseKind.Gpu }, fields, notes);
+        return new(request, fields, notes);
+    }
+
+    private static GenerationRequest Apply(GenerationRequest request, Dictionary<string, string> fields, List<string> notes)
+    {
+        var sampler = fields.GetValueOrDefault("Sampler");
+        if (sampler is not null)
+        {
+            var schedule = fields.GetValueOrDefault("Schedule type") is { } type and not WebuiNames.Automatic ? $" {type}" : "";
+            if ((Known(sampler + schedule) ?? Known(sampler)) is { } name) request = request with { Sampler = name };
+            else notes.Add($"The sampler '{sampler}' is not known here; {request.Sampler} is used.");
+        }
+        var hires = fields.Keys.Any(key => key.StartsWith("Hires ", StringComparison.Ordinal)) ? new HiresOptions() : null;
+        foreach (var (key, value) in fields)
+        {
+            switch (key)
+            {
+                case "Sampler" or "Schedule type" or "Hires schedule type":
+                    break;
+                case "Steps" when Whole(value) is { } steps:
+                    request = request with { Steps = (int)steps };
+                    break;
+                case "CFG scale" when Number(value) is { } cfg:
+                    request = request with { CfgScale = cfg };
+                    break;
+                case "Seed" when Whole(value) is { } seed:
+                    request = request with { Seed = seed };
+                    break;
+                case "Size" when Size(value) is { } size:
+                    request = request with { Size = size };
+                    break;
+                case "Clip skip" when Whole(value) is { } skip:
+                    request = request with { ClipSkip = (int)skip };
+                    break;
+                case "RNG":
+                    request = request with { Noise = value == "CPU" ? NoiseKind.Cpu : NoiseKind.Gpu };
+                    break;
+                case "Variation seed" when Whole(value) is { } other:
+                    request = request with { SeedOptions = request.SeedOptions with { Variation = new(other, Number(fields.GetValueOrDefault("Variation seed strength", "0")) ?? 0) } };
+                    break;
+                case "Variation seed strength":
+                    break;
+                case "Seed resize from" when Size(value) is { } from:
+                    request = request with { SeedOptions = request.SeedOptions with { ResizeFrom = from } };
+                    break;
+                case "ENSD" when Whole(value) is { } delta:
+                    request = request with { SeedOptions = request.SeedOptions with { Delta = delta } };
+                    break;
+                case "Emphasis":
+                    request = request with { Emphasis = value switch { "No norm" => Emphasis.NoNorm, "None" => Emphasis.None, "Ignore" => Emphasis.Ignore, _ => Emphasis.Original } };
+                    break;
+                case "Eta" or "Eta DDIM" when Number(value) is { } eta:
+                    request = request with { SamplerOptions = request.SamplerOptions with { Eta = eta } };
+                    break;
+                case "Sigma churn" when Number(value) is { } churn:
+                    request = request with { SamplerOptions = request.SamplerOptions with { Churn = churn } };
+                    break;
+                case "Sigma tmin" when Number(value) is { } least:
+                    request = request with { SamplerOptions = request.SamplerOptions with { ChurnMin = least } };
+                    break;
+                case "Sigma tmax" when Number(value) is { } most:
+                    request = request with { SamplerOptions = request.SamplerOptions with { ChurnMax = most } };
+                    break;
+                case "Sigma noise" when Number(value) is { } scale:
+                    request = request with { SamplerOptions = request.SamplerOptions with { NoiseScale = scale } };
+                    break;
+                case "Schedule min sigma" when Number(value) is { } min:
+                    request = request with { ScheduleOptions = request.ScheduleOptions with { SigmaMin = min } };
+                    break;
+                case "Schedule max sigma" when Number(value) is { } max:
+                    request = request with { ScheduleOptions = request.ScheduleOptions with { SigmaMax = max } };
+                    break;
+                case "Schedule rho" when Number(value) is { } rho:
+                    request = request with { ScheduleOptions = request.ScheduleOptions with { Rho = rho } };
+                    break;
+                case "Beta schedule alpha" when Number(value) is { } alpha:
+                    request = request with { ScheduleOptions = request.ScheduleOptions with { BetaA = alpha } };
+                    break;
+                case "Beta schedule beta" when Number(value) is { } beta:
+                    request = request with { ScheduleOptions = request.ScheduleOptions with { BetaB = beta } };
+                    break;
+                case "SGM noise multiplier":
+                    request = request with { ScheduleOptions = request.ScheduleOptions with { SgmNoise = value == "True" } };
+                    break;
+                case "Discard penultimate sigma":
+                    request = request with { ScheduleOptions = request.ScheduleOptions with { DiscardPenultimate = value == "True" } };
+                    break;
+                case "NGMS" when Number(value) is { } ngms:
+                    request = request with { Guidance = request.Guidance with { NegativeMinSigma = ngms } };
+                    break;
+                case "NGMS all steps":
+                    request = request with { Guidance = request.Guidance with { NegativeMinSigmaAlways = value == "True" } };
+                    break;
+                case "Skip Early CFG" when Number(value) is { } early:
+                    request = request with { Guidance = request.Guidance with { SkipEarly = early } };
+                    break;
+                case "Pad conds" or "Pad conds v0" when value == "True":
+                    request = request with { Guidance = request.Guidance with { Padding = key == "Pad conds" ? ConditioningPadding.Empty : ConditioningPadding.RepeatLast } };
+                    break;
+                case "CFG Rescale phi" when Number(value) is { } phi:
+                    request = request with { Guidance = request.Guidance with { Rescale = phi } };
+                    break;
+                case "Denoising strength" when Number(value) is { } denoise:
+                    hires = hires is null ? null : hires with { Denoise = denoise };
+                    break;
+                case "Hires upscale" when Number(value) is { } upscale:
+                    hires = hires! with { Scale = upscale };
+                    break;
+                case "Hires resize" when Size(value) is { } resize:
+                    hires = hires! with { Size = resize };
+                    break;
+                case "Hires steps" when Whole(value) is { } second:
+                    hires = hires! with { Steps = (int)second };
+                    break;
+                case "Hires upscaler":
+                    hires = hires! with { Upscaler = value };
+                    break;
+                case "Hires sampler":
+                    hires = hires! with { Sampler = fields.GetValueOrDefault("Hires schedule type") is { } type ? $"{value} {type}" : value };
+                    break;
+                case "Hires CFG Scale" when Number(value) is { } cfg:
+                    hires = hires! with { CfgScale = cfg };
+                    break;
+                case "Hires prompt":
+                    hires = hires! with { Prompt = value };
+                    break;
+                case "Hires negative prompt":
+                    hires = hires! with { NegativePrompt = value };
+                    break;
+                default:
+                    if (!Passed.Contains(key)) notes.Add($"'{key}: {value}' is not understood and was left out.");
+                    break;
+            }
+        }
+        return request with { Hires = hires };
+    }
+
+    private static string? Known(string name)
+    {
+        var problems = new Problems();
+        SamplerChoice.Check(name, "Sampler", problems);
+        return problems.Any ? null : name;
+    }
+
+    private static double? Number(string text) => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number : null;
+
+    private static long? Whole(string text) => long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) ? number : null;
+
+    private static PixelSize? Size(string text) =>
+        text.Split('x') is [var width, var height] && Whole(width) is >= 0 and <= int.MaxValue and var w && Whole(height) is >= 0 and <= int.MaxValue and var h ? new((int)w, (int)h) : null;
+
+    private static string Unquoted(string value)
+    {
+        if (value is not ['"', .., '"']) return value;
+        try
+        {
+            return JsonSerializer.Deserialize<string>(value) ?? value;
+        }
+        catch (JsonException)
+        {
+            return value;
+        }
+    }
+
+    [GeneratedRegex("""\s*(?<key>\w[\w \-/]+):\s*(?<value>"(?:\\.|[^\\"])+"|[^,]*)(?:,|$)""")]
+    private static partial Regex Field();
+}

@@ -1,0 +1,171 @@
+using System.Globalization;
+using System.Text.Json;
+using Levain.Core;
+using Levain.Diffusion;
+using Levain.Generation;
+using Levain.Tests.Data;
+using Xunit;
+
+namespace Levain.Tests.Generation;
+
+public sealed class InfotextTests
+{
+    private static readonly GenerationRequest Full = new()
+    {
+        Prompt = "1girl, (solo:1.2)\nsecond line",
+        NegativePrompt = "lowres, bad: hands",
+        Seed = 420,
+        Steps = 28,
+        Sampler = "Euler a Karras",
+        CfgScale = 6.5,
+        Size = new(512, 768),
+        ClipSkip = 2,
+        Emphasis = Emphasis.NoNorm,
+        SeedOptions = new() { Variation = new(9, 0.25), ResizeFrom = new(512, 512), Delta = 31337 },
+        SamplerOptions = new() { Eta = 0.5 },
+        ScheduleOptions = new() { SigmaMin = 0.1, Rho = 5, SgmNoise = true },
+        Guidance = new() { NegativeMinSigma = 3, Rescale = 0.7, Padding = ConditioningPadding.Empty },
+        Hires = new() { Scale = 1.5, Steps = 10, Denoise = 0.45, Upscaler = "Lanczos", Sampler = "Heun", Prompt = "detail, eyes", CfgScale = 4 },
+    };
+
+    [Fact]
+    public void A_request_written_into_a_picture_comes_back()
+    {
+        var read = InfotextReader.Read(Infotext.Of(Full, "nai", "kl.safetensors"));
+        Assert.Equal(Full, read.Request);
+        Assert.Empty(read.Notes);
+        Assert.Equal("nai", read.Fields["Model"]);
+    }
+
+    [Theory]
+    [InlineData("samplers")]
+    [InlineData("samplers_t")]
+    [InlineData("sigmas")]
+    [InlineData("img2img")]
+    [InlineData("cfg")]
+    public void The_text_says_what_the_webui_s_says(string file)
+    {
+        var seen = 0;
+        foreach (var row in Golden.Json("sampling", $"{file}.json").GetProperty("cases").EnumerateArray())
+        {
+            if (!row.TryGetProperty("infotext", out var expected) || row.TryGetProperty("options", out var options) && options.TryGetProperty("use_old_karras_scheduler_sigmas", out _)) continue;
+            var fields = InfotextReader.Read(Infotext.Of(RequestOf(row), "model")).Fields;
+            foreach (var field in expected.EnumerateObject())
+            {
+                Assert.True(fields.TryGetValue(field.Name, out var value), $"{row}: {field.Name} is missing");
+                var same = field.Value.ValueKind == JsonValueKind.Number
+                    ? double.Parse(value, CultureInfo.InvariantCulture) == field.Value.GetDouble()
+                    : value == (field.Value.ValueKind == JsonValueKind.True ? "True" : field.Value.GetString());
+                Assert.True(same, $"{row}: {field.Name} is {value}");
+            }
+            seen++;
+        }
+        Assert.True(seen > 0);
+    }
+
+    [Fact]
+    public void The_webui_s_own_text_is_read()
+    {
+        var read = InfotextReader.Read("""
+            1girl <lora:last:1>
+            Negative prompt: lowres
+            Steps: 20, Sampler: DDIM, Schedule type: Automatic, CFG scale: 7, Seed: 420, Size: 512x512, Model hash: 925997e9f0, Model: nai, Clip skip: 2, RNG: CPU, Lora hashes: "last: 0123456789ab", Version: v1.10.1
+            """);
+        Assert.Equal(("1girl <lora:last:1>", "lowres", 20, "DDIM", 7.0, 420L, new PixelSize(512, 512), 2, NoiseKind.Cpu),
+            (read.Request.Prompt, read.Request.NegativePrompt, read.Request.Steps, read.Request.Sampler, read.Request.CfgScale, read.Request.Seed, read.Request.Size, read.Request.ClipSkip, read.Request.Noise));
+        Assert.Equal("last: 0123456789ab", read.Fields["Lora hashes"]);
+        Assert.Empty(read.Notes);
+    }
+
+    [Fact]
+    public void What_is_not_understood_is_told()
+    {
+        var read = InfotextReader.Read("a cat\nSteps: 5, Sampler: Foo bar, Seed: 3, Size: 64x64, Face restoration: GFPGAN");
+        Assert.Contains("'Foo bar' is not known here", string.Join(' ', read.Notes));
+        Assert.Contains("'Face restoration: GFPGAN' is not understood", string.Join(' ', read.Notes));
+        Assert.Equal(NoiseKind.Gpu, read.Request.Noise);        // the webui's default writes no RNG
+        Assert.Equal("just words, no fields: here", InfotextReader.Read("just words, no fields: here").Request.Prompt);
+    }
+
+    [Theory]
+    [InlineData("a.png")]
+    [InlineData("a.jpg")]
+    [InlineData("a.webp")]
+    public void A_picture_file_carries_its_text(string name)
+    {
+        using var folder = new TemporaryFolder();
+        var path = Path.Combine(folder.Path, name);
+        var picture = new Picture(new(24, 16), [.. Enumerable.Range(0, 24 * 16 * 3).Select(i => (byte)(i % 251))]);
+        foreach (var text in new[] { "plain, Steps: 3", "ünï – 女の子, \"quoted\": 1", new string('x', 5000) })
+        {
+            PictureFile.Write(path, picture, text);
+            Assert.Equal(text, PictureFile.ReadText(path));
+            Assert.Equal(picture.Size, Picture.Open(path).Size);
+        }
+        PictureFile.Write(path, picture);
+        Assert.Null(PictureFile.ReadText(path));
+        var whole = File.ReadAllBytes(path);
+        for (var length = 0; length < whole.Length; length += 7)
+        {
+            File.WriteAllBytes(path, whole[..length]);
+            Assert.Null(PictureFile.ReadText(path));
+        }
+        Assert.Contains("ends with '.gif'", Assert.Throws<SettingsException>(() => PictureFile.Write("a.gif", picture)).Message);
+    }
+
+    [Theory]
+    [InlineData("[number]-[seed].png", "00012-420.png")]
+    [InlineData("out/[prompt_words]-[cfg]-[nonsense].png", "out/1girl solo 1 2 second line-6.5-[nonsense].png")]
+    [InlineData("[sampler_scheduler] [width]x[height] [model_name].jpg", "Euler a Karras 4x2 nai.jpg")]
+    public void File_names_say_what_was_drawn(string pattern, string expected)
+    {
+        var result = new GenerationResult(Full, new(new(4, 2), new byte[24]), "");
+        Assert.True(FileNamePattern.IsPattern(pattern));
+        Assert.Equal(expected, FileNamePattern.Of(pattern, result, 12, 1, "nai"));
+        Assert.Equal("_a__b_", FileNamePattern.Of("[prompt]", result with { Request = Full with { Prompt = "/a:?b*" } }, 0, 1));
+    }
+
+    private static GenerationRequest RequestOf(JsonElement row)
+    {
+        var set = row.TryGetProperty("options", out var found) ? found : default;
+        var schedule = row.TryGetProperty("scheduler", out var name) && name.GetString() != WebuiNames.Automatic ? SigmaSchedules.All.Single(known => known.Name == name.GetString()) : null;
+        var sampler = row.GetProperty("sampler").GetString()!;
+        return new()
+        {
+            Prompt = "x",
+            Sampler = sampler,
+            Steps = row.GetProperty("steps").GetInt32(),
+            ScheduleOptions = new()
+            {
+                Schedule = schedule,
+                SigmaMin = Number("sigma_min"),
+                SigmaMax = Number("sigma_max"),
+                Rho = Number("rho"),
+                BetaA = Number("beta_dist_alpha") ?? 0.6,
+                BetaB = Number("beta_dist_beta") ?? 0.6,
+                SgmNoise = Sets("sgm_noise_multiplier"),
+                DiscardPenultimate = Sets("always_discard_next_to_last_sigma"),
+            },
+            SamplerOptions = new()
+            {
+                Eta = row.TryGetProperty("eta", out var eta) ? eta.GetDouble() : null,
+                Churn = Number("s_churn") ?? 0,
+                ChurnMin = Number("s_tmin") ?? 0,
+                ChurnMax = Number("s_tmax") ?? double.PositiveInfinity,
+                NoiseScale = Number("s_noise") ?? 1,
+            },
+            Guidance = new()
+            {
+                NegativeMinSigma = row.TryGetProperty("s_min_uncond", out var least) ? least.GetDouble() : 0,
+                NegativeMinSigmaAlways = Sets("s_min_uncond_all"),
+                SkipEarly = Number("skip_early_cond") ?? 0,
+                Padding = Sets("pad_cond_uncond") ? ConditioningPadding.Empty : Sets("pad_cond_uncond_v0") ? ConditioningPadding.RepeatLast : ConditioningPadding.None,
+            },
+            Img2Img = row.TryGetProperty("img2img", out _) ? new(new(new(8, 8), new byte[192])) { ExtraNoise = Number("img2img_extra_noise") ?? 0 } : null,
+        };
+
+        double? Number(string key) => set.ValueKind == JsonValueKind.Object && set.TryGetProperty(key, out var number) && number.GetDouble() != 0 ? number.GetDouble() : null;
+
+        bool Sets(string key) => set.ValueKind == JsonValueKind.Object && set.TryGetProperty(key, out var value) && value.ValueKind == JsonValueKind.True;
+    }
+}

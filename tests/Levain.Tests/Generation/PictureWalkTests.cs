@@ -1,0 +1,224 @@
+using Levain.Core;
+using Levain.Formats;
+using Levain.Generation;
+using Levain.Models;
+using Levain.Tests.Data;
+using Xunit;
+using static TorchSharp.torch;
+
+namespace Levain.Tests.Generation;
+
+public sealed class PictureWalkTests : IDisposable
+{
+    private static readonly GenerationRequest Girl = new() { Prompt = "1girl, solo, green hair, red dress", Size = new(128, 128), Steps = 8, CfgScale = 5, Seed = 7 };
+
+    private readonly StableDiffusion model = StableDiffusion.Open(Base, Compute.Cpu);
+    private readonly GenerationPipeline pipeline;
+
+    public PictureWalkTests() => pipeline = new(model, "tiny");
+
+    private static string Base => Path.GetFullPath(Golden.Path("..", "..", "assets", "demo", "tiny-base.safetensors"));
+
+    [Theory]
+    [InlineData("Euler a")]
+    [InlineData("DPM++ 2M SDE")]
+    public void A_picture_is_the_same_alone_and_in_a_batch(string sampler)
+    {
+        var request = Girl with { Sampler = sampler, Steps = 4, Batch = new() { Count = 2, Size = 2 } };
+        var together = pipeline.DrawAll(request);
+        Assert.Equal([7L, 8, 9, 10], together.Select(result => result.Request.Seed));
+        Near(pipeline.Draw(together[3].Request).Picture, together[3].Picture, 1);
+    }
+
+    [Fact]
+    public void A_variation_changes_the_other_seed_from_picture_to_picture()
+    {
+        var request = Girl with { Steps = 2, SeedOptions = new() { Variation = new(100, 0.2) }, Batch = new() { Size = 2 } };
+        Assert.Equal([(7L, 100L), (7L, 101L)], pipeline.DrawAll(request).Select(result => (result.Request.Seed, result.Request.SeedOptions.Variation!.Seed)));
+    }
+
+    [Fact]
+    public void Denoise_says_how_much_of_a_picture_changes()
+    {
+        var init = pipeline.Draw(Girl).Picture;
+        var other = Girl with { Prompt = "1boy, solo, black hair, white shirt, outdoors, night", Seed = 11 };
+        double Change(double denoise) => Distance(init, pipeline.Draw(other with { Img2Img = new(init) { Denoise = denoise } }).Picture);
+        var (little, half, all) = (Change(0.05), Change(0.5), Change(1));
+        Assert.True(little < half && half < all, $"{little}, {half}, {all}");
+        Assert.True(little < 8, $"{little} of 255");
+    }
+
+    [Theory]
+    [InlineData(false, MaskedContent.Original)]
+    [InlineData(false, MaskedContent.Fill)]
+    [InlineData(false, MaskedContent.LatentNoise)]
+    [InlineData(false, MaskedContent.LatentNothing)]
+    [InlineData(true, MaskedContent.Original)]
+    public void Only_what_is_masked_is_drawn_anew(bool onlyMasked, MaskedContent content)
+    {
+        var init = pipeline.Draw(Girl).Picture;
+        var mask = Square(init.Size, 32, 80);
+        var result = pipeline.Draw(Girl with
+        {
+            Prompt = "1girl, solo, blonde hair",
+            Img2Img = new(init) { Denoise = 0.9, Inpaint = new(mask) { Blur = 2, Content = content, OnlyMasked = onlyMasked, Padding = 8 } },
+        });
+        const int Reach = 16;                        // of the blur, doubled
+        var (inside, outside) = (0, 0);
+        for (var i = 0; i < result.Picture.Rgb.Length; i++)
+        {
+            var (x, y) = (i / 3 % 128, i / 3 / 128);
+            var differs = Math.Abs(init.Rgb[i] - result.Picture.Rgb[i]) > 1;
+            if (x is >= 32 and < 80 && y is >= 32 and < 80) inside += differs ? 1 : 0;
+            else if (x is < 32 - Reach or >= 80 + Reach || y is < 32 - Reach or >= 80 + Reach) outside += differs ? 1 : 0;
+        }
+        Assert.Equal(0, outside);
+        Assert.True(inside > 48 * 48, $"{inside} values changed");
+    }
+
+    [Fact]
+    public void A_black_mask_draws_everything_and_says_so()
+    {
+        var init = new Picture(new(128, 128), new byte[128 * 128 * 3]);
+        var result = pipeline.Draw(Girl with { Steps = 2, Img2Img = new(init) { Inpaint = new(new(init.Size, new byte[128 * 128])) { OnlyMasked = true } } });
+        Assert.Contains("mask is black", string.Join(' ', result.Notes));
+    }
+
+    [Theory]
+    [InlineData("Latent")]
+    [InlineData("Latent (nearest-exact)")]
+    [InlineData("Lanczos")]
+    public void A_second_pass_draws_the_same_picture_larger(string upscaler)
+    {
+        var first = pipeline.Draw(Girl).Picture;
+        var steps = new List<GenerationProgress>();
+        var second = pipeline.Draw(Girl with { Hires = new() { Scale = 1.5, Upscaler = upscaler, Steps = 3, Denoise = 0.3 } }, new Watch(steps.Add)).Picture;
+        Assert.Equal(new PixelSize(192, 192), second.Size);
+        Assert.True(Distance(first, second.To(first.Size, ResizeMode.JustResize)) < 40);
+        Assert.Equal(8 + 3, steps.Count);
+        Assert.Equal((11, 11), (steps[^1].Step, steps[^1].Steps));
+    }
+
+    [Theory]
+    [InlineData(256, 0, 256, 256)]
+    [InlineData(300, 200, 296, 200)]
+    [InlineData(0, 192, 192, 192)]
+    public void A_second_pass_has_the_size_asked_for_rounded_to_cells(int width, int height, int drawnWidth, int drawnHeight)
+    {
+        Assert.Equal(new PixelSize(drawnWidth, drawnHeight), new HiresOptions { Size = new(width, height) }.SizesFor(new(128, 128)).Drawn);
+    }
+
+    [Fact]
+    public void An_inpainting_model_that_ignores_its_further_channels_draws_as_the_model_it_was_made_from()
+    {
+        using var folder = new TemporaryFolder();
+        var path = Path.Combine(folder.Path, "inpaint.safetensors");
+        WithFurtherChannels(Base, path);
+        using var inpainting = StableDiffusion.Open(path, Compute.Cpu);
+        using var other = new GenerationPipeline(inpainting);
+        Assert.Equal(5, inpainting.UNet.Spec.FurtherChannels);
+        Near(pipeline.Draw(Girl).Picture, other.Draw(Girl).Picture, 1);
+
+        var init = pipeline.Draw(Girl).Picture;
+        var again = Girl with { Img2Img = new(init) { Inpaint = new(Square(init.Size, 32, 80)) } };
+        Near(pipeline.Draw(again).Picture, other.Draw(again).Picture, 1);
+    }
+
+    [Fact]
+    public void Decoding_in_tiles_gives_the_whole_picture()
+    {
+        using var scope = NewDisposeScope();
+        var latent = pipeline.DrawLatent(Girl with { Size = new(256, 192), Steps = 6 }) / model.Vae.ScaleFactor;
+        var (whole, tiled) = (model.Vae.Decode(latent), model.Vae.DecodeTiled(latent, 16));
+        var difference = (whole - tiled).abs();
+        // Norms are measured on a smaller picture, so colours move a little; 0.05 of −1..1 is 6 levels of 255
+        Assert.True(difference.mean().item<float>() < 0.02, $"mean {difference.mean().item<float>()}");
+        Assert.True(difference.max().item<float>() < 0.4, $"most {difference.max().item<float>()}");
+        Assert.True((whole - model.Vae.DecodeTiled(latent, 64)).abs().max().item<float>() == 0, "a picture within one tile");
+        Assert.True((whole - model.Vae.Decode(latent)).abs().max().item<float>() == 0, "norms are left as they were");
+    }
+
+    [Fact]
+    public void Previews_show_the_picture_s_colours()
+    {
+        Picture? preview = null;
+        var picture = pipeline.Draw(Girl, new Watch(progress => preview = progress.Step == progress.Steps ? progress.Preview!() : preview)).Picture;
+        Assert.Equal(new PixelSize(16, 16), preview!.Size);
+        Assert.True(Distance(picture.To(preview.Size, ResizeMode.JustResize), preview) < 20, $"{Distance(picture.To(preview.Size, ResizeMode.JustResize), preview)} of 255");
+    }
+
+    [Fact]
+    public void What_needs_more_memory_than_there_is_is_refused_before_it_begins()
+    {
+        var problems = new Problems();
+        MemoryEstimate.Of(Girl with { Size = new(4096, 4096) }, model).Check(problems, available: 1L << 30);
+        var refusal = Assert.Throws<SettingsException>(problems.ThrowIfAny);
+        Assert.Contains("size: is 4096x4096, which needs about", refusal.Message);
+        Assert.Contains("1.0 GB are free", refusal.Message);
+        Assert.True(MemoryEstimate.Of(Girl with { Size = new(4096, 4096), TileSize = 512 }, model).DecodeBytes < 4L << 30);
+    }
+
+    [Fact]
+    public void What_cannot_be_drawn_is_told_in_words()
+    {
+        var init = new Picture(new(8, 8), new byte[8 * 8 * 3]);
+        var request = Girl with
+        {
+            Img2Img = new(init) { Denoise = 1.5, Inpaint = new(new(init.Size, new byte[64])) { Blur = 500 } },
+            Hires = new() { Upscaler = "Latnt", Scale = 20, Sampler = "Eular" },
+            Batch = new() { Size = 0 },
+            SeedOptions = new() { Variation = new(5, 2) },
+            TileSize = 8,
+        };
+        var refusal = Assert.Throws<SettingsException>(() => pipeline.Draw(request with { Sampler = "DPM 2M" }));
+        Assert.Contains("denoise: is 1.5. Use 0 (keep the picture) to 1", refusal.Message);
+        Assert.Contains("mask_blur: is 500.", refusal.Message);
+        Assert.Contains("hires_upscaler: is 'Latnt', which is no upscaler known here and no file. Did you mean 'Latent'", refusal.Message);
+        Assert.Contains("hires_scale: is 20.", refusal.Message);
+        Assert.Contains("hires_sampler: is 'Eular'. Did you mean 'Euler'", refusal.Message);
+        Assert.Contains("hires: is given beside a picture to begin with.", refusal.Message);
+        Assert.Contains("variation_strength: is 2.", refusal.Message);
+        Assert.Contains("vae_tile: is 8.", refusal.Message);
+        Assert.Contains("sampler: is 'DPM 2M'.", refusal.Message);
+        Assert.Contains("batch_size: is 0.", Assert.Throws<SettingsException>(() => pipeline.DrawAll(request with { Batch = new() { Size = 0 } })).Message);
+    }
+
+    public void Dispose()
+    {
+        pipeline.Dispose();
+        model.Dispose();
+    }
+
+    private static GrayMask Square(PixelSize size, int from, int to)
+    {
+        var levels = new byte[size.Area];
+        for (var y = from; y < to; y++) levels.AsSpan(y * size.Width + from, to - from).Fill(255);
+        return new(size, levels);
+    }
+
+    /// <summary>Copies a checkpoint and gives its first convolution five more channels of zeros.</summary>
+    private static void WithFurtherChannels(string from, string to)
+    {
+        const string Entry = "model.diffusion_model.input_blocks.0.0.weight";
+        using var scope = NewDisposeScope();
+        using var file = TensorFile.Open(from);
+        Safetensors.Write(to, [.. file.Entries.Keys.Select(name =>
+        {
+            var weight = file.Load(name);
+            return KeyValuePair.Create(name, name == Entry ? cat([weight, zeros([weight.shape[0], 5, 3, 3], weight.dtype)], 1) : weight);
+        })], null);
+    }
+
+    private static double Distance(Picture a, Picture b) => a.Rgb.Zip(b.Rgb).Average(pair => Math.Abs(pair.First - pair.Second));
+
+    private static void Near(Picture expected, Picture actual, int levels)
+    {
+        Assert.Equal(expected.Size, actual.Size);
+        Assert.True(expected.Rgb.Zip(actual.Rgb).Max(pair => Math.Abs(pair.First - pair.Second)) <= levels);
+    }
+
+    private sealed class Watch(Action<GenerationProgress> see) : IProgress<GenerationProgress>
+    {
+        public void Report(GenerationProgress value) => see(value);
+    }
+}
