@@ -18,6 +18,9 @@ public sealed record SubsetOptions
     /// <summary>Whether these are regularization pictures: their number is balanced against the others, their loss weighted with <see cref="DatasetOptions.PriorLossWeight"/>.</summary>
     public bool IsReg { get; init; }
 
+    /// <summary>What captions are taken from.</summary>
+    public Captioning Captioning { get; init; }
+
     /// <summary>Caption of a picture that has none.</summary>
     public string? ClassTokens { get; init; }
 

@@ -86,7 +86,11 @@ public sealed partial class Run : IDisposable
             using var scope = NewDisposeScope();
             Restore(snapshots.Read(found));
         }
-        else snapshots.Begin();
+        else
+        {
+            ResumeAsKohya();
+            snapshots.Begin();
+        }
     }
 
     /// <summary>The network being trained.</summary>
@@ -106,7 +110,7 @@ public sealed partial class Run : IDisposable
     {
         var batches = plan.Length.BatchesPerEpoch;
         if (step == 0 && epoch == 1 && batchesDone == 0 && settings.Samples.AtFirst) Draw(null);
-        while (!judgedEnough && (step < plan.Length.Steps || batchesDone > 0))
+        while (!judgedEnough && epoch <= plan.Length.Epochs && (step < plan.Length.Steps || batchesDone > 0))
         {
             // A run restored at its last step only has its epoch's end left to do.
             if (step < plan.Length.Steps)
@@ -165,25 +169,26 @@ public sealed partial class Run : IDisposable
         if (updates) step++;
         diagnosis.Loss(value, step, batch.Keys);
         if (updates) diagnosis.Gradient(updater.GradientNorm, step);
-        average.Add(batchesDone, value);
+        average.Add(batchesDone - slotShift, value);
         batchesDone++;
         Observer?.Ends(noised.Timesteps, value, updates ? updater.GradientNorm : null);
 
-        if (updates) AfterStep();
+        var saved = updates && AfterStep();
         events?.Report(new StepDone(step, plan.Length.Steps, epoch, plan.Length.Epochs, value, average.Value,
             StepScalars.Of(value, average.Value, norms, compat.LogsNextRates || updater.MakesRates ? updater.Rates : rates, compat.LogsNextRates, settings.Network.Train is TrainedPart.Unet))
         { Updated = updates });
         if (updates) ValidateAfterStep();
+        if (saved && settings.Snapshots.WithSaves) SaveSnapshot();
     }
 
-    private void AfterStep()
+    private bool AfterStep()
     {
         var samples = settings.Samples;
         // As in kohya, a number of epochs goes before a number of steps.
         if (samples.EveryEpochs is null && samples.EverySteps is { } every && step % every == 0) Draw(null);
-        if (plan.Saves.AfterStep(step) is not { } save) return;
+        if (plan.Saves.AfterStep(step) is not { } save) return false;
         WithAverage(() => files.Save(save, step, epoch));
-        if (settings.Snapshots.WithSaves) SaveSnapshot();
+        return true;
     }
 
     private void EndEpoch()
@@ -193,7 +198,7 @@ public sealed partial class Run : IDisposable
         var save = plan.Saves.AfterEpoch(epoch);
         if (save is not null) WithAverage(() => files.Save(save, step, epoch));
         if (settings.Samples.EveryEpochs is { } every && epoch % every == 0) Draw(epoch);
-        (epoch, batchesDone) = (epoch + 1, 0);
+        (epoch, batchesDone, slotShift) = (epoch + 1, 0, 0);
         if (step >= plan.Length.Steps) return;
         if (save is not null && settings.Snapshots.WithSaves || settings.Snapshots.EveryEpochs is { } epochs && (epoch - 1) % epochs == 0) SaveSnapshot();
     }
@@ -269,6 +274,8 @@ public sealed partial class Run : IDisposable
             Step = step,
             Epoch = epoch,
             Batch = batchesDone,
+            Updates = updater.Made,
+            SlotShift = slotShift,
             Losses = average.State,
             Judged = judged with { BySteps = judgedBySteps.State },
             Loader = loader.Save(),
@@ -288,13 +295,13 @@ public sealed partial class Run : IDisposable
         using var frozen = no_grad();
         network.Values.copy_(snapshot.NetworkValues);
         network.Forget();
-        updater.Restore(snapshot.Slots, snapshot.NetworkGradients, at.Step);
+        updater.Restore(snapshot.Slots, snapshot.NetworkGradients, at.Updates ?? at.Step);
         loader.Restore(at.Loader);
         average.Restore(at.Losses.Slots, at.Losses.Sum);
         judged = at.Judged;
         judgedBySteps.Restore(judged.BySteps.Slots, judged.BySteps.Sum);
         judgedEnough = settings.Validation.Patience <= judged.Worse;
         random.Restore(snapshot.Random.Python, snapshot.Random.Torch);
-        (step, epoch, batchesDone) = (at.Step, at.Epoch, at.Batch);
+        (step, epoch, batchesDone, slotShift) = (at.Step, at.Epoch, at.Batch, at.SlotShift);
     }
 }

@@ -50,6 +50,9 @@ internal sealed class Updater : IDisposable
     /// <summary>Whether the optimizer makes its rates itself, so that they are known only after an update.</summary>
     public bool MakesRates => rule.OwnRates is not null;
 
+    /// <summary>Updates made, those of earlier runs that were gone on from included.</summary>
+    public int Made => updates;
+
     /// <summary>Length of the last update's gradient, before clipping.</summary>
     public double GradientNorm { get; private set; }
 

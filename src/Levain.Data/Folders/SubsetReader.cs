@@ -71,9 +71,12 @@ internal sealed class SubsetReader(Compat compat, ImageChecking checking, Datase
             if (headers[i] is not { } header) continue;
             var (path, caption, tags) = entries[i];
             if (options.MetadataFile is null) caption = OwnCaption(path, options);
-            if (string.IsNullOrEmpty(caption)) without++;
+            if (options.Captioning is Captioning.Keyword) caption = null;
+            else if (string.IsNullOrEmpty(caption)) without++;
             pictures.Add(new(path, caption ?? options.ClassTokens ?? "", header, options.MetadataFile is null ? null : tags ?? "", masks?.Of(path, header)));
         }
+        if (options.Captioning is Captioning.Keyword && string.IsNullOrWhiteSpace(options.ClassTokens))
+            throw new DatasetException(options.MetadataFile ?? options.ImageDir!, "has no words to be called by. Name the folder like 10_sks cat, or give class_tokens.");
         var name = Path.GetFileName(Path.TrimEndingDirectorySeparator(options.MetadataFile ?? options.ImageDir!));
         report.Add(new SubsetReport(options.MetadataFile ?? options.ImageDir!, pictures.Count, options.NumRepeats, options.IsReg, without, options.ClassTokens));
         return new(options, name, pictures);

@@ -9,7 +9,6 @@ namespace Levain.Data;
 public sealed class BatchLoader : IDisposable
 {
     private readonly Dataset dataset;
-    private readonly PythonRandom random;
     private readonly Func<int, long[]> drawOrder;
     private readonly Func<DatasetPart, SampleDrawer> drawer;
     private readonly Func<BatchPlan, Batch> read;
@@ -18,6 +17,7 @@ public sealed class BatchLoader : IDisposable
     private int epoch;
     private long[] order = [];
     private int fetched;
+    private (int Batches, int Step)? skip;
     private (BatchPlan Plan, Task<Batch> Batch)? pending;
 
     /// <param name="dataset">The pictures.</param>
@@ -38,7 +38,7 @@ public sealed class BatchLoader : IDisposable
     internal BatchLoader(Dataset dataset, PythonRandom random, Func<int, long[]> drawOrder, int maxTrainSteps, bool cached, IReadOnlyList<CaptionReplacement> replacements,
         Func<BatchPlan, Batch> read)
     {
-        (this.dataset, this.random, this.drawOrder, this.read) = (dataset, random, drawOrder, read);
+        (this.dataset, this.drawOrder, this.read) = (dataset, drawOrder, read);
         drawer = part => new SampleDrawer(part, maxTrainSteps, cached, replacements);
         fetchers = [new(dataset.Parts, random, drawer)];
     }
@@ -61,15 +61,28 @@ public sealed class BatchLoader : IDisposable
         {
             Drop();
             (epoch, fetched) = (number, 0);
-            order = DrawOrder();
+            order = DrawOrder()[(skip is { } passed ? passed.Batches - 1 : 0)..];
             pending = Fetch();
         }
         while (pending is var (_, task))
         {
             pending = Fetch();
-            yield return task.GetAwaiter().GetResult();
+            var batch = task.GetAwaiter().GetResult();
+            if (skip is var (_, step))
+            {
+                // kohya leaves out all but the last of the skipped batches; that one is fetched and thrown away.
+                (skip, Step) = (null, step);
+                batch.Dispose();
+                continue;
+            }
+            yield return batch;
         }
     }
+
+    /// <summary>Passes over the first batches of the next epoch, as kohya does where it goes on in the middle of one.</summary>
+    /// <param name="batches">How many, 1 or more.</param>
+    /// <param name="step">Optimizer steps that count as made.</param>
+    public void SkipTo(int batches, int step) => skip = (batches, step);
 
     /// <summary>Where the loader stands.</summary>
     public LoaderState Save() => new()

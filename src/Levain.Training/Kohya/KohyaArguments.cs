@@ -138,6 +138,10 @@ public static partial class KohyaArguments
             {
                 WithSaves = line.Flag("save_state"),
                 AtEnd = line.Flag("save_state_on_train_end"),
+                KohyaResume = FullPath(line.Text("resume")),
+                SkipDone = line.Flag("skip_until_initial_step"),
+                InitialStep = line.Whole("initial_step"),
+                InitialEpoch = line.Whole("initial_epoch"),
                 Keep = line.Whole("save_last_n_epochs_state") ?? line.Whole("save_last_n_steps_state") ?? line.Whole("save_last_n_epochs") ?? int.MaxValue,
             },
             Samples = Samples(line, files, problems),

@@ -76,6 +76,7 @@ public sealed record RunPlan
         try
         {
             var dataset = Dataset.Build(settings.ToDatasetOptions(), settings.Compat, random, checking, progress, cancel);
+            CheckCaptioning(settings, dataset, problems);
             if (!skipBroken)
                 foreach (var broken in dataset.Report.Broken) problems.Add(broken.Path, broken.Message, "Or let this run go on without it: --skip-broken.");
             return dataset;
@@ -89,6 +90,23 @@ public sealed record RunPlan
             problems.Add(where, exception.Message, "");     // limits of buckets against the resolution
         }
         return null;
+    }
+
+    private static void CheckCaptioning(RunSettings settings, Dataset dataset, Problems problems)
+    {
+        for (var p = 0; p < dataset.Parts.Count; p++)
+        {
+            var at = problems.In(settings.Datasets.Count > 0 ? $"datasets[{p}]" : "dataset");
+            var subsets = dataset.Parts[p].Subsets;
+            var reg = subsets.Any(subset => subset.Options.IsReg);
+            at.Require(reg || subsets.All(subset => subset.Options.Captioning is not Captioning.Dreambooth), "captioning", "is \"dreambooth\" without regularization pictures.",
+                "Give reg_folder: as many pictures of the class as there are to train on, made by the same base. Or use \"finetune\".");
+            at.Require(!reg || subsets.All(subset => subset.Options.Captioning is not Captioning.Finetune), "captioning", "is \"finetune\" with regularization pictures.",
+                "Use \"dreambooth\", or leave reg_folder out.");
+        }
+        foreach (var subset in dataset.Report.Subsets.Where(subset => subset is { WithoutCaption: > 0, IsReg: false }))
+            if (dataset.Parts.SelectMany(part => part.Subsets).Any(used => used.Options.Captioning is Captioning.Finetune && (used.Options.MetadataFile ?? used.Options.ImageDir) == subset.Folder))
+                problems.Add(subset.Folder, $"has {subset.WithoutCaption} pictures without a caption, and captioning is \"finetune\".", "Write captions for them, or use \"auto\", where the folder's words stand in.");
     }
 
     private static List<string> Warn(RunSettings settings, Dataset dataset, RunLength length, NetworkSaves saves)

@@ -161,7 +161,7 @@ public sealed record RunSettings
         Loss.Check(problems.In("loss"), Model.VParameterization);
         Validation.Check(problems.In("validation"), FilledDatasets.Any(dataset => dataset.ValidationSplit > 0));
         Output.Check(problems.In("output"));
-        Snapshots.Check(problems.In("snapshots"));
+        Snapshots.Check(problems.In("snapshots"), Compatibility is Compatibility.Kohya);
         Samples.Check(problems.In("samples"));
     }
 }

@@ -64,6 +64,9 @@ public sealed record SubsetSettings
     /// <summary>How pictures are resized: <c>area</c>, <c>lanczos</c>, <c>bicubic</c>, <c>bilinear</c>, <c>nearest</c>, <c>box</c>. Default: area to shrink, lanczos to enlarge.</summary>
     public string? ResizeInterpolation { get; init; }
 
+    /// <summary>What captions are taken from: <c>auto</c> (files, else class tokens), <c>finetune</c> (a file for every picture, no regularization), <c>dreambooth</c> (files, and regularization pictures), <c>keyword</c> (class tokens only, files are passed over). Default auto.</summary>
+    public Captioning? Captioning { get; init; }
+
     /// <summary>Ending of caption files. Default <c>.txt</c>.</summary>
     public string? CaptionExtension { get; init; }
 
@@ -113,6 +116,7 @@ public sealed record SubsetSettings
         CaptionDropoutEveryNEpochs = CaptionDropoutEveryNEpochs ?? outer.CaptionDropoutEveryNEpochs,
         CaptionTagDropoutRate = CaptionTagDropoutRate ?? outer.CaptionTagDropoutRate,
         ResizeInterpolation = ResizeInterpolation ?? outer.ResizeInterpolation,
+        Captioning = Captioning ?? outer.Captioning,
         CaptionExtension = CaptionExtension ?? outer.CaptionExtension,
         CacheInfo = CacheInfo ?? outer.CacheInfo,
         AlphaMask = AlphaMask ?? outer.AlphaMask,
@@ -151,6 +155,7 @@ public sealed record SubsetSettings
         CaptionDropoutEveryNEpochs = map.OptionalWhole("caption_dropout_every_n_epochs", subset.CaptionDropoutEveryNEpochs),
         CaptionTagDropoutRate = map.OptionalNumber("caption_tag_dropout_rate", subset.CaptionTagDropoutRate),
         ResizeInterpolation = map.OptionalText("resize_interpolation", subset.ResizeInterpolation),
+        Captioning = map.OptionalChoice("captioning", subset.Captioning),
         CaptionExtension = map.OptionalText("caption_extension", subset.CaptionExtension),
         CacheInfo = map.OptionalFlag("cache_info", subset.CacheInfo),
         AlphaMask = map.OptionalFlag("alpha_mask", subset.AlphaMask),
@@ -166,6 +171,7 @@ public sealed record SubsetSettings
         NumRepeats = NumRepeats ?? 1,
         IsReg = IsReg ?? false,
         ClassTokens = ClassTokens,
+        Captioning = Captioning ?? Levain.Data.Captioning.Auto,
         CaptionExtension = CaptionExtension!,
         ShuffleCaption = ShuffleCaption ?? false,
         CaptionSeparator = CaptionSeparator!,

@@ -100,6 +100,12 @@ internal sealed record RunState
     /// <summary>Updates made.</summary>
     public required int Step { get; init; }
 
+    /// <summary>Updates that the optimizer and the learning rate's schedule know of; null: <see cref="Step"/>. More where kohya's way of resuming counts steps anew.</summary>
+    public int? Updates { get; init; }
+
+    /// <summary>Slots of the average loss that this epoch does not fill, after kohya's way of resuming.</summary>
+    public int SlotShift { get; init; }
+
     /// <summary>The epoch, from 1.</summary>
     public required int Epoch { get; init; }
 

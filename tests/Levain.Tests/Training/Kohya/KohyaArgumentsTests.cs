@@ -12,7 +12,7 @@ public sealed class KohyaArgumentsTests(ITestOutputHelper output)
     private const string Promised =
         "accumulate2 alpha_mask* base_weights batch2_restarts block_dims block_lr bucket_no_upscale c3lier cache_* caption_* color_crop debiased dim_from_weights dropout epochs_* face_* huber_* ip_noise* l1 lora_adamw " +
         "lora_adamw_seed43 lora_default_alpha lora_metadata_file loraplus masked_loss max_norm* min_snr module_dropout multires noise_offset* opt_* rank_dropout real_sd15 reg resize_bicubic " +
-        "resume_whole smooth_l1_const square_nobucket steps_rotate te_lr_zero timesteps tokens225 toml_multi unet_only v_like validation warm_start weighted* workers* zero_terminal";
+        "resume_* smooth_l1_const square_nobucket steps_rotate te_lr_zero timesteps tokens225 toml_multi unet_only v_like validation warm_start weighted* workers* zero_terminal";
 
     private static readonly string[] Base = ["--pretrained_model_name_or_path", "m.safetensors", "--train_data_dir", "d", "--resolution", "512", "--network_module", "networks.lora", "--max_data_loader_n_workers", "0"];
 

@@ -22,9 +22,9 @@ internal static partial class RecordedRuns
     public static JsonElement Load(string name) => Golden.Json("training", name + ".json");
 
     /// <summary>Its settings, checked; <c>$DATASET</c> is the recorded folder, <c>$MODEL</c> and <c>$OUT</c> what is given here.</summary>
-    public static (RunSettings Settings, Problems Problems) Read(JsonElement run, string model = "/models/$MODEL.safetensors", string output = "/out", string? dataset = null)
+    public static (RunSettings Settings, Problems Problems) Read(JsonElement run, string model = "/models/$MODEL.safetensors", string output = "/out", string? dataset = null, string others = "/runs")
     {
-        string Place(string text) => OtherRun().Replace(text, match => Golden.Path("training", $"{match.Groups[1].Value}.lora.safetensors")).Replace("$DATASET", dataset ?? Golden.Path("training", "dataset")).Replace("$OUT", output)
+        string Place(string text) => OtherRun().Replace(text, match => Golden.Path("training", $"{match.Groups[1].Value}.lora.safetensors")).Replace("$DATASET", dataset ?? Golden.Path("training", "dataset")).Replace("$OUT", output).Replace("$RUNS", others)
             .Replace("$MODEL", model.Replace("$MODEL", run.GetProperty("model").GetString()));
         var toml = run.TryGetProperty("toml", out var file) && file.ValueKind == JsonValueKind.String ? Place(file.GetString()!) : "";
         var (settings, problems) = KohyaArguments.Read([.. run.GetProperty("args").EnumerateArray().Select(word => Place(word.GetString()!))],

@@ -1,6 +1,9 @@
 using Levain.Formats;
+using Levain.Models;
 using Levain.Tests.Data;
 using Levain.Tests.Training.Kohya;
+using Levain.Training;
+using Levain.Training.Planning;
 using Xunit;
 
 namespace Levain.Tests.Training.Replays;
@@ -26,13 +29,14 @@ public sealed class ReplayTests(ITestOutputHelper output)
         // Runs that cache latents on disk write beside the pictures.
         var (pictures, results) = (Path.Combine(folder.Path, "dataset"), Path.Combine(folder.Path, "out"));
         CopyFolder(Golden.Path("training", "dataset"), pictures);
-        var (settings, problems) = RecordedRuns.Read(recorded, "/models/$MODEL.safetensors", results, pictures);
+        var (settings, problems) = RecordedRuns.Read(recorded, "/models/$MODEL.safetensors", results, pictures, folder.Path);
         if (problems.Any)
         {
             output.WriteLine($"{name}: refused. {string.Join(" ", problems.All)}");
             return;
         }
         settings = settings with { Model = settings.Model with { Base = TinyModel.Of(recorded.GetProperty("model").GetString()!) } };
+        if (settings.Snapshots.KohyaResume is { } state) MakeBeforehand(state, folder.Path, pictures);
         var replay = Replay.Run(name, recorded, settings);
         using (var file = TensorFile.Open(Path.Combine(results, settings.Output.Name + ".safetensors")))
         {
@@ -54,6 +58,32 @@ public sealed class ReplayTests(ITestOutputHelper output)
         output.WriteLine($"{refused.Count} are refused by name:");
         foreach (var (name, problems) in refused) output.WriteLine($"  {name}: {string.Join(" ", problems.All)}");
         Assert.All(refused, run => Assert.All(run.Problems.All, problem => Assert.NotEmpty(problem.Where)));
+    }
+
+    // A run that goes on from the state of another one, RUNS/other/out/…: that one is made first, and leaves our snapshots.
+    private static void MakeBeforehand(string state, string runs, string pictures)
+    {
+        var other = Path.GetRelativePath(runs, state).Split(Path.DirectorySeparatorChar)[0];
+        var recorded = RecordedRuns.Load(other);
+        var (settings, problems) = RecordedRuns.Read(recorded, "/models/$MODEL.safetensors", Path.Combine(runs, other, "out"), pictures, runs);
+        Assert.Empty(problems.All);
+        settings = settings with { Model = settings.Model with { Base = TinyModel.Of(recorded.GetProperty("model").GetString()!) } };
+        // No further than the state that is asked for.
+        var step = int.Parse(System.Text.RegularExpressions.Regex.Match(state, @"step(\d+)").Groups[1].Value);
+        using var random = new RunRandom(settings.Training.Seed!.Value);
+        var plan = RunPlan.Make(settings, problems, random.Python);
+        using var model = StableDiffusion.Open(settings.Model.Base!, Compute.Cpu, settings.Model.Vae);
+        using var requests = new RunRequests();
+        using var run = new Run(plan!, random, model, null, new StopAfter(step, requests));
+        Assert.Equal(step, run.Train(requests).Step);
+    }
+
+    private sealed class StopAfter(int last, RunRequests requests) : IProgress<RunEvent>
+    {
+        public void Report(RunEvent value)
+        {
+            if (value is StepDone step && step.Step == last) requests.Stop();
+        }
     }
 
     private static void CopyFolder(string from, string to)

@@ -1,0 +1,42 @@
+using static TorchSharp.torch;
+
+namespace Levain.Training;
+
+public sealed partial class Run
+{
+    private int slotShift;      // K-25: slots of the average loss that a resumed epoch does not fill
+
+    // kohya's way of going on (K-05 to K-08): weights, optimizer, rates and both generators continue, while steps are counted from 0 or from the
+    // remainder within the epoch, and the order of pictures is drawn anew from where the generator stands.
+    private void ResumeAsKohya()
+    {
+        var asked = settings.Snapshots;
+        if (asked is { KohyaResume: null, InitialStep: null, InitialEpoch: null }) return;
+        using var scope = NewDisposeScope();
+        using var frozen = no_grad();
+        int? made = null;
+        if (asked.KohyaResume is { } path)
+        {
+            var snapshot = Snapshot.Read(KohyaState.Find(path) ?? throw new RunException($"{path} is gone."));
+            if (snapshot.NetworkValues.numel() != network.Values.numel())
+                throw new RunException($"{path} holds a network of {snapshot.NetworkValues.numel():N0} numbers, and this run trains {network.Values.numel():N0}. Give the options that it was trained with.");
+            network.Values.copy_(snapshot.NetworkValues);
+            network.Forget();
+            updater.Restore(snapshot.Slots, snapshot.NetworkGradients, snapshot.At.Updates ?? snapshot.At.Step);
+            random.Restore(snapshot.Random.Python, snapshot.Random.Torch);
+            made = snapshot.At.Step;
+        }
+        var length = plan.Length;
+        var initial = asked.InitialStep ?? (asked.InitialEpoch - 1) * length.StepsPerEpoch ?? made ?? 0;
+        if (initial >= length.Steps)
+            throw new RunException($"{initial} steps are made already, and the run has {length.Steps}. Give a larger --max_train_steps.");
+        var done = asked.SkipDone ? initial * settings.Training.GradientAccumulation : initial;
+        var epochs = done / length.StepsPerEpoch;
+        epoch = epochs + 1;
+        if (!asked.SkipDone || done - epochs * length.BatchesPerEpoch is not (> 0 and var rest)) return;
+        step = batchesDone = rest;
+        loader.SkipTo(rest, rest);
+        slotShift = rest - 1;
+        if (epochs > 0) average.Restore([0], 0);
+    }
+}

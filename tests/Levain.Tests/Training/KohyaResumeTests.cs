@@ -1,0 +1,64 @@
+using Levain.Core;
+using Levain.Tests.Data;
+using Levain.Training;
+using Levain.Training.Settings;
+using Xunit;
+
+namespace Levain.Tests.Training;
+
+/// <summary>kohya's way of going on from a state: its names for states, what it counts, and that a run begun so can be stopped like any other.</summary>
+public sealed class KohyaResumeTests
+{
+    private static RunSettings Settings(TemporaryFolder folder)
+    {
+        var settings = SmallRun.Settings(folder);
+        return settings with { Compatibility = Compatibility.Kohya, Training = settings.Training with { Steps = 14 }, Snapshots = new() { WithSaves = true, Keep = 99 }, Output = settings.Output with { SaveEverySteps = 4, SaveEveryEpochs = 1 } };
+    }
+
+    [Fact]
+    public void States_are_found_by_kohyas_names()
+    {
+        using var folder = new TemporaryFolder();
+        SmallRun.Make(Settings(folder));
+        string? name(string state) => Path.GetFileName(KohyaState.Find(Path.Combine(folder.Path, state)));
+        Assert.Equal("step00000008-0002-000002.safetensors", name("small-step00000008-state"));
+        Assert.Equal("step00000006-0002-000000.safetensors", name("small-000001-state"));
+        Assert.Equal(name("small-snapshots"), name("small-state"));
+        Assert.Null(name("small-step00000009-state"));
+        Assert.Null(name("other-state"));
+    }
+
+    [Theory]
+    [InlineData(false, 1)]       // epoch 2 begins again, and steps from 0
+    [InlineData(true, 3)]        // two batches of epoch 2 are passed over, and count as all steps that were made
+    public void A_resumed_run_counts_as_kohya_does_and_can_itself_be_stopped(bool skip, int first)
+    {
+        using var folder = new TemporaryFolder();
+        SmallRun.Make(Settings(folder), stopAfter: 8);
+        using var resumed = new TemporaryFolder();
+        var settings = Settings(resumed) with { Snapshots = new() { KohyaResume = Path.Combine(folder.Path, "small-step00000008-state"), SkipDone = skip } };
+
+        var unbroken = SmallRun.Make(settings);
+        var steps = unbroken.Events.OfType<StepDone>().ToList();
+        Assert.Equal((first, 2), (steps[0].Step, steps[0].Epoch));
+        Assert.Equal(12, unbroken.Result.Step);         // of 14: epochs 2 and 3 have six batches each, and there is no fourth
+
+        var stopped = SmallRun.Make(settings, stopAfter: first + 2);
+        Assert.False(stopped.Result.Finished);
+        var again = SmallRun.Make(settings, resume: true);
+        Assert.Equal(unbroken.Values, again.Values);
+        Assert.Equal(unbroken.Losses, stopped.Losses.Concat(again.Losses));
+    }
+
+    [Fact]
+    public void A_state_of_kohyas_own_is_refused()
+    {
+        using var folder = new TemporaryFolder();
+        var state = Path.Combine(folder.Path, "a-state");
+        Directory.CreateDirectory(state);
+        File.WriteAllText(Path.Combine(state, "train_state.json"), "{}");
+        var problems = new Problems();
+        Assert.Null(Levain.Training.Planning.RunPlan.Make(Settings(folder) with { Snapshots = new() { KohyaResume = state } }, problems, new(7)));
+        Assert.Contains("a state that kohya itself wrote", Assert.Single(problems.All).What);
+    }
+}
