@@ -1,3 +1,4 @@
+using Levain.Cli.Watching;
 using Levain.Core;
 using Levain.Data;
 using Levain.Models;
@@ -5,7 +6,6 @@ using Levain.Training;
 using Levain.Training.Planning;
 using Levain.Training.Settings;
 using Levain.Training.Watching;
-using Levain.Cli.Watching;
 
 namespace Levain.Cli;
 
@@ -13,7 +13,7 @@ namespace Levain.Cli;
 internal sealed class Baking(Screen screen)
 {
     /// <summary>The loss plot's file name in the output folder.</summary>
-    public const string PlotName = "loss.png";
+    public const string PlotName = "loss.png", RangePlotName = "learning-rates.png";
 
     private const string LogFolder = "log", DefaultName = "last";
 
@@ -55,6 +55,7 @@ internal sealed class Baking(Screen screen)
         var lastStep = Resume ? EarlierRun.Find(output)?.Step ?? 0 : (int?)null;
         if (log.TensorBoard) yield return lastStep is { } step ? TensorBoardLog.Resume(folder, log.Prefix, step, TimeProvider.System) : TensorBoardLog.Create(folder, log.Prefix, TimeProvider.System);
         if (log.Json) yield return lastStep is { } at ? JsonLog.Resume(lines, at, TimeProvider.System) : JsonLog.Create(lines, TimeProvider.System);
+        if (plan.Settings.Schedule.Type is ScheduleType.RangeTest) yield return new RateRangePlot(Path.Combine(output.Folder, RangePlotName));
         if (log.Plot) yield return new LossPlot(Path.Combine(output.Folder, PlotName), lastStep is null ? null : JsonLog.Losses(lines));
     }
 

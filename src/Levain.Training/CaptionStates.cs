@@ -13,16 +13,20 @@ internal sealed class CaptionStates(ClipTextModel encoder, ModelSettings model, 
 {
     private const long MostBytes = 128 << 20;
     private readonly Dictionary<string, Tensor> kept = [];
+    private bool changing = changes;
     private long bytes;
 
     /// <summary>States of a batch of captions, [B, N, C]; gradients flow through a trained encoder. The caller's scope owns them.</summary>
     public Tensor Of(IReadOnlyList<string> captions)
     {
-        if (changes) return Encode(captions);
+        if (changing) return Encode(captions);
         using var scope = NewDisposeScope();
         using var frozen = no_grad();
         return cat([.. captions.Select(Kept)]).MoveToOuterDisposeScope();
     }
+
+    /// <summary>Says that from now on a caption's states stay the same.</summary>
+    public void Settle() => changing = false;
 
     /// <inheritdoc/>
     public void Dispose()

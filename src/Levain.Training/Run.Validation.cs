@@ -54,6 +54,7 @@ public sealed partial class Run
         var context = captions.Of(batch.Captions);
         var noised = objective.Noise(z, own, timestep);
         var times = tensor(noised.Timesteps.Select(t => (float)t).ToArray()).to(z.device);
+        network.Timesteps = noised.Timesteps;
         var loss = (double)objective.Loss(model.UNet.call(noised.Noisy, times, context), noised, batch.LossWeights, batch.Masks).item<float>();
         Observer?.Judged(loss);
         return loss;

@@ -33,6 +33,8 @@ public sealed partial class Run : IDisposable
     private readonly List<Network> merged;
     private readonly Network network;
     private readonly BatchLoader loader;
+    private readonly KeptPrompt? kept;
+    private readonly NetworkAverage? ema;
     private readonly CaptionStates captions;
     private readonly Objective objective;
     private readonly Updater updater;
@@ -62,6 +64,8 @@ public sealed partial class Run : IDisposable
         random.Skip(model.InitialDraws);
         merged = MergeBaseNetworks();
         latents = LatentPreparation.Cache(plan, model, random, events, cancel);
+        objective = new(settings.Noise, settings.Loss, settings.Model.VParameterization, compat);
+        kept = AskBase();
         network = StartNetwork();
         network.Attach();
         network.Training = true;
@@ -75,8 +79,8 @@ public sealed partial class Run : IDisposable
         };
         validation = plan.Dataset.Validation.Count > 0 ? new(plan.Dataset, plan.Length.Steps, latents) : null;
         updater = new(network, plan);
+        ema = settings.Training.EmaDecay is { } decay ? new(network.Values, decay) : null;
         captions = new(model.TextEncoder, settings.Model, changes: StatesChange());
-        objective = new(settings.Noise, settings.Loss, settings.Model.VParameterization, compat);
         diagnosis = new(plainSquares: settings.Loss is { Type: LossType.L2, MinSnrGamma: null or 0, DebiasedEstimation: false, ScaleVLikeNoise: false, VPredLike: null or 0 });
         snapshots = new(plan, this.options, events);
         files = new(plan, network, () => snapshots.Identity, this.options.Clock, events);
@@ -135,6 +139,8 @@ public sealed partial class Run : IDisposable
     public void Dispose()
     {
         captions.Dispose();
+        kept?.Dispose();
+        ema?.Dispose();
         loader.Dispose();
         updater.Dispose();
         network.Dispose();
@@ -150,19 +156,23 @@ public sealed partial class Run : IDisposable
         Observer?.Begins(random, batch);
         loader.Step = step;
         var z = Latents(batch, random);
-        var context = captions.Of(batch.Captions);
+        var context = Context(batch.Captions);
         var noised = objective.Noise(z, random);
         var times = tensor(noised.Timesteps.Select(t => (float)t).ToArray()).to(z.device);
         network.Timesteps = noised.Timesteps;
         var prediction = model.UNet.call(noised.Noisy, times, context);
         var loss = objective.Loss(prediction, noised, batch.LossWeights, batch.Masks);
 
+        var total = kept is null ? loss : loss + kept.Loss((epoch - 1) * batches + batchesDone, model, network, Context);
+
         var accumulation = settings.Training.GradientAccumulation;
-        (accumulation > 1 ? loss / accumulation : loss).backward();
+        (accumulation > 1 ? total / accumulation : total).backward();
         var updates = Accumulation.Updates(batchesDone, batches, accumulation);
         var rates = updater.Rates;
         updater.Step(updates, step);
         var norms = settings.Network.MaxNorm is { } limit && (updates || compat.NormLimitEveryBatch) ? network.ApplyMaxNorm(limit) : ((int, double, double)?)null;
+
+        if (updates) ema?.Add(network.Values, updater.Made);
 
         // The one place where the host waits for the device.
         var value = (double)loss.item<float>();
@@ -236,15 +246,14 @@ public sealed partial class Run : IDisposable
     private bool StatesChange()
     {
         var adapted = network.Adapters.Any(adapter => adapter.Site.Part == NetworkPart.TextEncoder);
-        var drops = settings.Network is { Dropout: > 0 } or { RankDropout: > 0 } or { ModuleDropout: > 0 };
-        return adapted && (settings.Optimizer.TextEncoderRate != 0 || drops || compat.UntrainedGradientsGrow);
+        return adapted && (settings.Optimizer.TextEncoderRate != 0 || Drops || compat.UntrainedGradientsGrow);
     }
 
     // Some optimizers train other values than those to be used and saved: these stand in for them while something is made of the network.
     private T WithAverage<T>(Func<T> make)
     {
         using var scope = NewDisposeScope();
-        if (updater.Averaged() is not { } average) return make();
+        if ((ema?.Values ?? updater.Averaged()) is not { } average) return make();
         using var frozen = no_grad();
         var trained = network.Values.clone();
         network.Values.copy_(average);
@@ -285,7 +294,7 @@ public sealed partial class Run : IDisposable
         },
         NetworkValues = network.Values,
         NetworkGradients = updater.Leftovers,
-        Slots = updater.Slots,
+        Slots = ema is null ? updater.Slots : new Dictionary<string, Tensor>(updater.Slots) { [NetworkAverage.Slot] = ema.Values },
         Random = random.Save(),
     };
 
@@ -296,6 +305,7 @@ public sealed partial class Run : IDisposable
         network.Values.copy_(snapshot.NetworkValues);
         network.Forget();
         updater.Restore(snapshot.Slots, snapshot.NetworkGradients, at.Updates ?? at.Step);
+        if (ema is not null) ema.Values.copy_(snapshot.Slots.GetValueOrDefault(NetworkAverage.Slot) ?? snapshot.NetworkValues);
         loader.Restore(at.Loader);
         average.Restore(at.Losses.Slots, at.Losses.Sum);
         judged = at.Judged;

@@ -43,7 +43,7 @@ public static partial class KohyaArguments
     private static ScheduleSettings Schedule(KohyaCommandLine line, OptimizerSettings optimizer, Problems problems)
     {
         var name = line.Text("lr_scheduler")!;
-        var names = TomlMap.Names<ScheduleType>().ToList();
+        var names = TomlMap.Names<ScheduleType>().Except([RateSchedules.RangeTest.Name]).ToList();     // kohya has none
         var type = names.IndexOf(name);
         // AdaFactor's own rates take the place of any schedule; kohya then calls it adafactor, and refuses a warm-up.
         if (optimizer.Options.MakesRates)

@@ -33,6 +33,9 @@ public sealed record RunPlan
     /// <summary>Steps of the warm-up.</summary>
     public int WarmupSteps => Settings.Schedule.Warmup.Resolve(Length.Steps);
 
+    /// <summary>Steps that the text encoder's adapters are trained for; null: all.</summary>
+    public int? TextEncoderSteps => Settings.Optimizer.TextEncoderStop?.Resolve(Length.Steps);
+
     /// <summary>Steps of the decay at the end.</summary>
     public int DecaySteps => Settings.Schedule.Decay.Resolve(Length.Steps);
 

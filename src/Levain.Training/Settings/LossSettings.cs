@@ -61,6 +61,15 @@ public sealed record LossSettings
     /// <summary>Weight of regularization pictures, 0 or more. Default 1.</summary>
     public double PriorWeight { get; init; } = 1;
 
+    /// <summary>Keeps the base's idea of this prompt, a class such as <c>cat</c>, without pictures of it: its own predictions, made once before training, are a second target of every step. A step then costs about twice as much. Null: not.</summary>
+    public string? KeepPrompt { get; init; }
+
+    /// <summary>Weight of that second target. Default 1.</summary>
+    public double KeepWeight { get; init; } = 1;
+
+    /// <summary>How many of the base's predictions are made and gone through in turn. Default 64.</summary>
+    public int KeepSamples { get; init; } = 64;
+
     /// <summary>The table's keys.</summary>
     public static LossSettings Map(LossSettings loss, TomlMap map) => loss with
     {
@@ -73,6 +82,9 @@ public sealed record LossSettings
         ScaleVLikeNoise = map.Flag("scale_v_like_noise", loss.ScaleVLikeNoise),
         VPredLike = map.OptionalNumber("v_pred_like", loss.VPredLike),
         PriorWeight = map.Number("prior_weight", loss.PriorWeight),
+        KeepPrompt = map.OptionalText("keep_prompt", loss.KeepPrompt),
+        KeepWeight = map.Number("keep_weight", loss.KeepWeight),
+        KeepSamples = map.Whole("keep_samples", loss.KeepSamples),
     };
 
     /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>
@@ -83,6 +95,8 @@ public sealed record LossSettings
         problems.Require(MinSnrGamma is null or >= 0, "min_snr_gamma", $"is {MinSnrGamma}.", "Use a positive number; 5 is usual.");
         problems.Require(!ScaleVLikeNoise || velocity, "scale_v_like_noise", "is true, but the base predicts noise.", "Set model.v_parameterization = true for a v-prediction base, or leave it out.");
         problems.Require(VPredLike is null or 0 || !velocity, "v_pred_like", $"is {VPredLike}, but the base predicts velocity already.", "Leave v_pred_like out.");
+        problems.Require(KeepWeight > 0, "keep_weight", $"is {KeepWeight}.", "Use a positive number; 1 weighs what is kept like what is learnt.");
+        problems.Require(KeepSamples is >= 1 and <= 4096, "keep_samples", $"is {KeepSamples}.", "Use 1 to 4096; 64 is usual.");
         problems.Require(PriorWeight >= 0, "prior_weight", $"is {PriorWeight}.", "Use 0 or more; 1 weighs regularization pictures like the others.");
     }
 }

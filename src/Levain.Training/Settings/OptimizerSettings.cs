@@ -35,6 +35,9 @@ public sealed record OptimizerSettings
     /// <summary>Whether the learning rate moves as <c>[schedule]</c> says: not where the optimizer averages over the run, or makes its rates itself.</summary>
     public bool FollowsSchedule => Chosen is not { ScheduleFree: true } && !Options.MakesRates;
 
+    /// <summary>Steps, or share of the run, after which the text encoder's adapters stay as they are; null: they are trained to the end.</summary>
+    public StepsOrShare? TextEncoderStop { get; init; }
+
     /// <summary>The rate of the U-Net's adapters.</summary>
     public double UnetRate => UnetLearningRate ?? LearningRate;
 
@@ -53,6 +56,7 @@ public sealed record OptimizerSettings
             LearningRate = map.Number("learning_rate", optimizer.LearningRate),
             UnetLearningRate = map.OptionalNumber("unet_learning_rate", optimizer.UnetLearningRate),
             TextEncoderLearningRate = map.OptionalNumber("text_encoder_learning_rate", optimizer.TextEncoderLearningRate),
+            TextEncoderStop = map.Own("text_encoder_stop", optimizer.TextEncoderStop, StepsOrShare.Read, length => length.Write(), StepsOrShare.Form),
             MaxGradNorm = map.Number("max_grad_norm", optimizer.MaxGradNorm),
             Options = map.Part(type == optimizer.Type ? optimizer.Options : usual, usual, static (options, keys) => options.Map(keys)),
         };

@@ -155,6 +155,8 @@ public sealed record RunSettings
         Cache.Check(problems.In("cache"));
         Network.Check(problems.In("network"), Compatibility is Compatibility.Kohya);
         Optimizer.Check(problems.In("optimizer"));
+        problems.Require(Optimizer.TextEncoderStop is null || Network.Train is TrainedPart.Both, "optimizer.text_encoder_stop", $"is {Optimizer.TextEncoderStop?.Write()}, but network.train is \"{TomlMap.Spell(Network.Train.ToString())}\".",
+            "It is for runs that train both parts; leave it out.");
         Schedule.Check(problems.In("schedule"));
         Training.Check(problems.In("training"), Compatibility is Compatibility.Kohya);
         Noise.Check(problems.In("noise"));

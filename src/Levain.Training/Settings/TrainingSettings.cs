@@ -46,6 +46,9 @@ public sealed record TrainingSettings
     /// <summary>What a step keeps for its backward pass: <c>auto</c>, <c>lean</c> (recompute) or <c>fast</c> (keep). Default auto.</summary>
     public MemoryPolicy Memory { get; init; } = MemoryPolicy.Auto;
 
+    /// <summary>Keeps a moving average of the network beside the one that is trained, each step taking in 1 − decay of it; the average is what is judged, drawn and saved. 0.99 looks back over a hundred steps; null: none.</summary>
+    public double? EmaDecay { get; init; }
+
     /// <summary>Worker processes of kohya's loader whose order of pictures and chances is followed; only with <c>compat = "kohya"</c>. Pictures are read ahead in any case. Default 0.</summary>
     public int LoaderWorkers { get; init; }
 
@@ -65,6 +68,7 @@ public sealed record TrainingSettings
         Seed = map.OptionalLong("seed", training.Seed),
         Precision = map.Choice("precision", training.Precision),
         Memory = map.Choice("memory", training.Memory),
+        EmaDecay = map.OptionalNumber("ema_decay", training.EmaDecay),
         LoaderWorkers = map.Whole("loader_workers", training.LoaderWorkers),
         PersistentWorkers = map.Flag("persistent_workers", training.PersistentWorkers),
         Threads = map.OptionalWhole("threads", training.Threads),
@@ -75,6 +79,7 @@ public sealed record TrainingSettings
     public void Check(Problems problems, bool kohya)
     {
         const int mostWorkers = 64;
+        problems.Require(EmaDecay is null or > 0 and < 1, "ema_decay", $"is {EmaDecay}.", "Use above 0 to below 1; 0.99 suits a run of a thousand steps.");
         problems.Require(LoaderWorkers is >= 0 and <= mostWorkers, "loader_workers", $"is {LoaderWorkers}.", "Use 0 to 64.");
         problems.Require(LoaderWorkers == 0 || kohya, "loader_workers", $"is {LoaderWorkers} without compat = \"kohya\", where nothing follows from it.", "Leave it out: pictures are read ahead all the same.");
         problems.Require(!PersistentWorkers || LoaderWorkers > 0, "persistent_workers", "is true without workers.", "Set loader_workers, or leave it out.");

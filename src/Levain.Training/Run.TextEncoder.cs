@@ -1,0 +1,17 @@
+using static TorchSharp.torch;
+
+namespace Levain.Training;
+
+public sealed partial class Run
+{
+    // From the step where the text encoder stops, no gradient reaches its adapters, and so the optimizer passes over them: no decay, no moment.
+    private Tensor Context(IReadOnlyList<string> texts)
+    {
+        if (plan.TextEncoderSteps is not { } last || step < last) return captions.Of(texts);
+        if (!Drops) captions.Settle();
+        using var frozen = no_grad();
+        return captions.Of(texts);
+    }
+
+    private bool Drops => settings.Network is { Dropout: > 0 } or { RankDropout: > 0 } or { ModuleDropout: > 0 };
+}
