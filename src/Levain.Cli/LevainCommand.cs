@@ -27,6 +27,7 @@ internal static class LevainCommand
         SampleCommand.Create(),
         GridCommand.Create(),
         BlocksCommand.Create(),
+        TasteCommand.Create(),
         DoctorCommand.Create(),
         BenchCommand.Create(),
     };

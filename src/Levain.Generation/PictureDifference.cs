@@ -19,4 +19,14 @@ public static class PictureDifference
         }
         return ((double)changed / rgb.Length, new(one.Size, rgb));
     }
+
+    /// <summary>Mean difference of channel values, as a share of their range, 0..1.</summary>
+    /// <exception cref="ArgumentException">The pictures are of two sizes.</exception>
+    public static double Mean(Picture one, Picture other)
+    {
+        if (one.Size != other.Size) throw new ArgumentException($"The pictures are {one.Size} and {other.Size} px large.", nameof(other));
+        var sum = 0L;
+        for (var i = 0; i < one.Rgb.Length; i++) sum += Math.Abs(one.Rgb[i] - other.Rgb[i]);
+        return (double)sum / one.Rgb.Length / byte.MaxValue;
+    }
 }

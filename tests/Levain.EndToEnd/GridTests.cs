@@ -42,6 +42,19 @@ public sealed class GridTests : IDisposable
     }
 
     [Fact]
+    public void A_tasting_leaves_figures_a_page_and_its_pictures()
+    {
+        File.WriteAllText(Path.Combine(folder, "prompts.txt"), "{trigger}, 1girl, smile\n");
+        var told = LevainProcess.Run(folder, ["taste", Path.Combine(Tests, "golden", "demo", "mochi-kohya.safetensors"), "--trigger", "mochi", "--prompts-file", "prompts.txt", "--strengths", "1",
+            "--training", Path.Combine(Tests, "..", "assets", "demo", "mochi"), .. Common]);
+        Assert.True(told.Code == 0, told.ToString());
+        var figure = Assert.Single(JsonDocument.Parse(told.Output).RootElement.GetProperty("figures").EnumerateArray());
+        Assert.True(figure.GetProperty("change").GetDouble() > 0 && Math.Abs(figure.GetProperty("likeness").GetDouble()) is > 0 and < 1);
+        Assert.Equal(4, Directory.GetFiles(Path.Combine(folder, "tasting", "pictures")).Length);
+        Assert.Contains("src=\"pictures/x2-y1-z2.png\"", File.ReadAllText(Path.Combine(folder, "tasting", "index.html")));
+    }
+
+    [Fact]
     public void A_tag_that_names_nothing_is_an_error_with_near_names()
     {
         var refused = LevainProcess.Run(folder, ["sample", "--prompt", "1girl <lora:mochi:1>", .. Common]);

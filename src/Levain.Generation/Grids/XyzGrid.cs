@@ -34,7 +34,8 @@ public sealed record XyzGrid(GenerationRequest Request, GridLineUp X, GridLineUp
     /// <param name="Parts">One picture for each value of Z; the whole alone where Z has one.</param>
     /// <param name="Infotext">The first picture's infotext with the axes in it.</param>
     /// <param name="Drawn">Pictures that were drawn now; the others lay there.</param>
-    public sealed record Result(Picture Picture, IReadOnlyList<Picture> Parts, string Infotext, int Drawn);
+    /// <param name="Pictures">Every picture by column, row and sub-grid.</param>
+    public sealed record Result(Picture Picture, IReadOnlyList<Picture> Parts, string Infotext, int Drawn, Picture[,,] Pictures);
 
     private sealed record Cell(int X, int Y, int Z, GridCell What, string Key, string Base, string Networks);
 
@@ -73,7 +74,7 @@ public sealed record XyzGrid(GenerationRequest Request, GridLineUp X, GridLineUp
             done?.Invoke(entries.Count, cells.Count, entry);
         }
         var (parts, whole) = Arrange(pictures);
-        return new(whole, parts, Infotext.Of(cells[0].What.Request, Path.GetFileNameWithoutExtension(bases.PathOf(cells[0].What)), hashes: Fields()), drawn);
+        return new(whole, parts, Infotext.Of(cells[0].What.Request, Path.GetFileNameWithoutExtension(bases.PathOf(cells[0].What)), hashes: Fields()), drawn, pictures);
     }
 
     /// <summary>Every picture's cell, columns first, checked: nothing is drawn before all can be.</summary>
