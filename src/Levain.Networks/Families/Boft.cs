@@ -22,10 +22,10 @@ public sealed class Boft : OutputRotation
     /// <inheritdoc/>
     public override AdapterFamily Family => AdapterFamilies.Boft;
 
-    /// <summary>Largest even block up to <paramref name="most"/> that splits a side into a power of two, and that power; null where there is none.</summary>
+    /// <summary>Largest even block up to <paramref name="most"/> (−1: any) that splits a side into a power of two, and that power; null where there is none.</summary>
     public static (long Size, long Count)? Factorization(long side, long most)
     {
-        for (var size = Math.Min(most, side) / 2 * 2; size >= 2; size -= 2)
+        for (var size = Math.Min(most > 0 ? most : side, side) / 2 * 2; size >= 2; size -= 2)
             if (side % size == 0 && BitOperations.IsPow2(side / size)) return (size, side / size);
         return null;
     }

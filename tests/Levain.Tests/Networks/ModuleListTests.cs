@@ -1,5 +1,7 @@
 using System.Text.Json;
 using Levain.Core;
+using Levain.Models;
+using Levain.Models.Clip;
 using Levain.Networks;
 using Xunit;
 using static TorchSharp.torch;
@@ -26,6 +28,124 @@ public sealed class ModuleListTests(ITestOutputHelper output)
         using var network = Network.Create(new() { Rank = 2, ConvRank = convRank }, FakeLayer.Model(Set(convRank is null ? "kohya_c3lier" : set)), new Generator(1));
         Assert.Equal(Set(set), network.Adapters.Select(adapter => adapter.Name));
     }
+
+    [Fact]
+    public void LyCORIS_presets_and_kohyas_OFT_adapt_the_recorded_layers_in_the_recorded_order()
+    {
+        var layers = RealSd15.Value;
+        var sets = Golden.Json("networks", "modules_sd15.json").GetProperty("sets").EnumerateObject().Select(set => set.Name);
+        var compared = new List<string>();
+        foreach (var set in sets)
+        {
+            NetworkOptions? options = set switch
+            {
+                "kohya_lierla" => new(),
+                "kohya_c3lier" => new() { ConvRank = 4 },
+                "kohya_oft" => new() { Family = "kohya_oft" },
+                "kohya_oft_all_linear" => new() { Family = "kohya_oft", AllLinear = true },
+                "kohya_oft_conv" => new() { Family = "kohya_oft", AllLinear = true, ConvRank = 4 },
+                "lycoris_full_train_norm" => new() { Family = "locon", TrainNorm = true },
+                "ia3_intended" => new() { Family = "ia3", Targets = LayerPresets.Ia3.Targets },
+                "lycoris_ia3" or "ia3_intended_on_input" => null,        // the reference's matches nothing (L-08); the inputs are looked at below
+                _ when set.StartsWith("lycoris_") => new() { Family = "locon", Targets = LayerPresets.Named(set["lycoris_".Length..])!.Targets },
+                _ => throw new InvalidDataException($"A set of modules that no test knows: {set}."),
+            };
+            if (options is null) continue;
+            var targets = AdapterFamilies.Named(options.Family).Targets(options);
+            var chosen = layers.Sites.Select(site => (Site: site, Chosen: options.AdapterAt(site, targets))).Where(pair => pair.Chosen is not null).ToList();
+            Assert.Equal(Set(set), chosen.Select(pair => pair.Site.Name));
+            if (set == "ia3_intended") Assert.Equal(Set("ia3_intended_on_input"), chosen.Where(pair => pair.Chosen!.Value.Numbers.Form.OnInput).Select(pair => pair.Site.Name));
+            if (set == "lycoris_full_train_norm") Assert.All(chosen, pair => Assert.Equal(pair.Site.Layer.Shape.IsNorm, pair.Chosen!.Value.Family == AdapterFamilies.Norm));
+            compared.Add(set);
+        }
+        output.WriteLine($"{compared.Count} sets compared: {string.Join(", ", compared)}");
+        Assert.Contains("lycoris_full", compared);
+    }
+
+    [Fact]
+    public void Presets_are_those_of_LyCORIS_as_far_as_they_concern_this_model()
+    {
+        foreach (var recorded in Golden.Json("networks", "presets.json").GetProperty("presets").EnumerateObject())
+        {
+            var preset = LayerPresets.Named(recorded.Name)?.Targets;
+            Assert.True(preset is not null, recorded.Name);
+            string[] list(string name) => [.. recorded.Value.GetProperty(name).EnumerateArray().Select(entry => entry.GetString()!)];
+            Assert.Subset(list("unet_target_module").ToHashSet(), preset.UNet.ToHashSet());
+            Assert.Subset(list("text_encoder_target_module").ToHashSet(), preset.TextEncoder.ToHashSet());
+            Assert.Equal(list("unet_target_name"), preset.UNetNames);
+            Assert.Equal(list("text_encoder_target_name"), preset.TextEncoderNames);
+            Assert.Equal(recorded.Value.GetProperty("enable_conv").GetBoolean(), preset.Convolutions);
+        }
+    }
+
+    [Fact]
+    public void A_preset_file_chooses_by_class_and_name_and_brings_other_families()
+    {
+        var problems = new Problems();
+        var targets = LayerPresetFile.Read("""
+            enable_conv = false
+            unet_target_module = ["Transformer2DModel"]
+            unet_target_name = ["time_embedding.linear_*", "conv_in"]
+            text_encoder_target_module = []
+            exclude_name = ["*attentions.1*"]
+            use_fnmatch = true
+
+            [module_algo_map.Transformer2DModel]
+            algo = "loha"
+            dim = 2
+
+            [module_algo_map.FeedForward]
+            algo = "lokr"
+            dim = 8
+            alpha = 4
+            factor = 4
+            use_scalar = "True"
+
+            [name_algo_map."time_*"]
+            algo = "full"
+            """, "mine.toml", problems);
+        Assert.Empty(problems.All);
+        var options = new NetworkOptions { Family = "locon", Rank = 16, Alpha = 16, Targets = targets };
+        (string Family, int Rank, double Alpha, AdapterForm Form)? at(string key)
+        {
+            var site = RealSd15.Value.Sites.Single(site => site.Layer.Key == key);
+            return options.AdapterAt(site, targets) is var (family, numbers) ? (family.Name, numbers.Rank, numbers.Alpha, numbers.Form) : null;
+        }
+
+        const string Block = "down_blocks.0.attentions.0.transformer_blocks.0.";
+        Assert.Equal(("loha", 2, 16.0, new AdapterForm()), at(Block + "attn1.to_q"));
+        Assert.Equal(("lokr", 8, 4.0, new AdapterForm { Factor = 4, Scalar = true }), at(Block + "ff.net.0.proj"));
+        Assert.Equal("full", at("time_embedding.linear_1")!.Value.Family);
+        Assert.Null(at("conv_in"));                        // larger than 1x1, and enable_conv is off
+        Assert.Null(at("down_blocks.0.attentions.1.proj_in"));
+        Assert.Null(at("down_blocks.0.resnets.0.time_emb_proj"));
+        Assert.Null(at("text_model.encoder.layers.0.mlp.fc1"));
+
+        LayerPresetFile.Read("unet_target_modul = []\n[module_algo_map.FeedForward]\nalgo = \"lora2\"\nfactr = 4\n", "wrong.toml", problems);
+        Assert.Equal(3, problems.All.Count);
+        Assert.Contains("unet_target_module", problems.All[0].Fix);
+        Assert.Contains("factor", problems.All[2].Fix);
+    }
+
+    [Fact]
+    public void Names_are_filtered_by_patterns_that_may_match_anywhere()
+    {
+        var options = new NetworkOptions { Rank = 8, Include = ["attn2", "ff"], Exclude = [@"up_blocks\.3"], RanksByName = [new(@"ff\.net\.2", 0), new("to_k", 2)] };
+        var targets = LayerTargets.Kohya(options);
+        var chosen = RealSd15.Value.Sites.Where(site => options.AdapterAt(site, targets) is not null).ToDictionary(site => site.Layer.Key, site => options.AdapterAt(site, targets)!.Value.Numbers.Rank);
+        Assert.All(chosen.Keys, key => Assert.True((key.Contains("attn2") || key.Contains("ff")) && !key.Contains("up_blocks.3") && !key.EndsWith("ff.net.2")));
+        Assert.Equal((8, 2), (chosen["mid_block.attentions.0.transformer_blocks.0.attn2.to_q"], chosen["mid_block.attentions.0.transformer_blocks.0.attn2.to_k"]));
+        var problems = new Problems();
+        new NetworkOptions { Include = ["("] }.Check(problems);
+        Assert.Contains("no pattern", Assert.Single(problems.All).What);
+    }
+
+    // The layers of SD 1.5 at their real sizes, without memory.
+    private static readonly Lazy<ModelLayers> RealSd15 = new(() =>
+    {
+        var compute = new Compute(new(TorchSharp.DeviceType.META), ScalarType.Float32);
+        return new(new ClipTextModel(ClipTextSpec.ClipL, compute).AdaptableLayers, new UNet(UNetSpec.Sd1, compute).AdaptableLayers);
+    });
 
     [Fact]
     public void Blocks_are_numbered_as_kohya_numbers_them()
