@@ -86,6 +86,7 @@ public sealed partial class Network : IDisposable
         {
             training = value;
             (DropoutSource, RankSource) = (dropouts, ranks);
+            if (!value) Timesteps = null;
             if (value && gradients is null)
             {
                 gradients = zeros_like(values).DetachFromDisposeScope();

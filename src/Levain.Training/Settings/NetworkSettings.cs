@@ -88,6 +88,9 @@ public sealed record NetworkSettings
     /// <summary><c>[network.oft]</c>: limits of rotations.</summary>
     public OftSettings Oft { get; init; } = new();
 
+    /// <summary><c>[network.tlora]</c>: ranks that follow the noise.</summary>
+    public TloraSettings Tlora { get; init; } = new();
+
     /// <summary>Share of inputs to the up projection set to zero in a step, 0..1; null: none.</summary>
     public double? Dropout { get; init; }
 
@@ -182,6 +185,8 @@ public sealed record NetworkSettings
             Block = Block,
             Constraint = Oft.Constraint,
             Rescaled = Oft.Rescaled,
+            MinRank = Tlora.MinRank,
+            RankPower = Tlora.Power,
             AsLycoris = compat.LycorisNumbers,
             FrozenGradients = compat.UntrainedGradientsGrow,
         },
@@ -250,6 +255,7 @@ public sealed record NetworkSettings
         Lokr = map.Table("lokr", network.Lokr, LokrSettings.Map),
         Dylora = map.Table("dylora", network.Dylora, DyloraSettings.Map),
         Oft = map.Table("oft", network.Oft, OftSettings.Map),
+        Tlora = map.Table("tlora", network.Tlora, TloraSettings.Map),
     };
 
     /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>
@@ -309,6 +315,11 @@ public sealed record NetworkSettings
         problems.Require(!Bypass || (Dora is DoraAxis.None && family != AdapterFamilies.Dora), "bypass", "is set with DoRA, which LyCORIS then leaves out.", "Use one of them.");
         Lokr.Check(problems.In("lokr"));
         Oft.Check(problems.In("oft"));
+        Belongs(Tlora != new TloraSettings(), "tlora", [AdapterFamilies.TLora]);
+        if (family == AdapterFamilies.TLora) Tlora.Check(problems.In("tlora"), Rank);
+        AdapterFamily[] fresh = [AdapterFamilies.TLora, AdapterFamilies.Pissa, AdapterFamilies.Olora, AdapterFamilies.Orthogonal];
+        problems.Require(Weights is null || !fresh.Contains(family), "weights", $"is given, but a file does not hold what {family.Name} started from.", "Go on with family = \"lora\", or from a snapshot with --resume.");
+        problems.Require(family != AdapterFamilies.Orthogonal || Rank % 2 == 0, "rank", $"is {Rank}, and an orthogonal start needs pairs.", "Use an even rank.");
         if (family == AdapterFamilies.Dylora || family == AdapterFamilies.KohyaDylora) Dylora.Check(problems.In("dylora"), Rank, Block);
         problems.Require(family != AdapterFamilies.KohyaDylora || ConvRank is null or 0 || ConvRank == Rank, "conv_rank", $"is {ConvRank} and rank {Rank}.", "kohya_dylora needs the same in both.");
         problems.Require(family != AdapterFamilies.KohyaOft || Train is not TrainedPart.TextEncoder, "train", "is \"text_encoder\", of which kohya_oft trains nothing.", "Use train = \"unet\".");

@@ -158,6 +158,43 @@ public sealed class FamilyTests
         Assert.Equal(0.25 * before, network.Adapters[0].Norm()!.Value, 1e-4 * before);
     }
 
+    [Theory]
+    [InlineData(0, 8)]
+    [InlineData(500, 5)]
+    [InlineData(999, 2)]
+    public void TLora_has_fewer_ranks_the_noisier_the_picture(int timestep, int rank)
+    {
+        using var scope = NewDisposeScope();
+        var form = new AdapterForm { MinRank = 2 };
+        Assert.Equal(rank, TLora.RankAt(timestep, 8, form));
+        var layer = LayersOf("tlora")[0];
+        using var network = Network.Of(AdapterFamilies.TLora, new TLora(new(NetworkPart.UNet, layer), new(8, 8) { Form = form }), null);
+        network.Adapters[0].Initialize(new Generator(5));
+        Near(zeros_like(layer.Weight), network.Adapters[0].WeightDelta(), "before training");
+        foreach (var parameter in network.Adapters[0].Parameters.Where(parameter => !parameter.IsFrozen)) parameter.Value.add_(0.1);
+        network.Attach();
+        network.Training = true;
+        network.Timesteps = [timestep, 0];
+        var x = InputOf(layer);
+        layer.Call(x).narrow(0, 0, 1).sum().backward();
+        // The first picture of the batch is noised that much: the ranks it leaves out have no gradient.
+        var lambda = network.Adapters[0].Parameters.Single(parameter => parameter.Name == "lambda_layer").Value.grad!;
+        Assert.Equal(rank, lambda.ne(0).sum().item<long>());
+    }
+
+    [Fact]
+    public void PiSSA_starts_at_the_strongest_directions_and_changes_nothing()
+    {
+        using var scope = NewDisposeScope();
+        var layer = LayersOf("pissa")[0];
+        using var network = Network.Of(AdapterFamilies.Pissa, new Pissa(new(NetworkPart.UNet, layer), new(4, 2)), null);
+        network.Adapters[0].Initialize(new Generator(5));
+        Near(zeros_like(layer.Weight), network.Adapters[0].WeightDelta(), "before training");
+        var (up, down) = (network.Adapters[0].Parameters[1].Value, network.Adapters[0].Parameters[0].Value);
+        var values = linalg.svdvals(layer.Weight).narrow(0, 0, 4);
+        Near(values, linalg.svdvals(up.mm(down).mul(0.5)).narrow(0, 0, 4), "singular values", 0.05);
+    }
+
     [Fact]
     public void Every_family_says_what_it_is_and_when_to_use_it() => Assert.All(AdapterFamilies.All, family =>
     {
@@ -207,9 +244,9 @@ public sealed class FamilyTests
         _ => [2, layer.Shape.In, 4, 4],
     }, generator: new Generator(11));
 
-    private static void Near(Tensor expected, Tensor actual, string what)
+    private static void Near(Tensor expected, Tensor actual, string what, double tolerance = 2e-5)
     {
         var (off, size) = ((expected - actual).abs().max().item<float>(), expected.abs().max().item<float>());
-        Assert.True(off <= 2e-5 * Math.Max(1, size), $"{what}: {off} of {size}");
+        Assert.True(off <= tolerance * Math.Max(1, size), $"{what}: {off} of {size}");
     }
 }
