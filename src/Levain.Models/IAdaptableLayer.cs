@@ -55,6 +55,9 @@ public interface IAdaptableLayer
     /// <summary>The layer's operation with another weight and bias in place of its own: W' = W + ΔW, b' = b + Δb. The caller's scope owns the result.</summary>
     Tensor Apply(Tensor x, Tensor weight, Tensor? bias);
 
+    /// <summary>The gradient of the input that a gradient of the output asks for, by the layer's own weight: linear layers, and convolutions of stride 1. The caller's scope owns it.</summary>
+    Tensor InputGradient(Tensor gradient);
+
     /// <summary>What hangs on this layer; null for the plain layer.</summary>
     ILayerPatch? Patch { get; set; }
 }

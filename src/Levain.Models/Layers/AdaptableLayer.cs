@@ -45,8 +45,19 @@ public abstract class AdaptableLayer : Module<Tensor, Tensor>, IAdaptableLayer
         return Compute(x, widened, bias);
     }
 
+    /// <inheritdoc/>
+    public Tensor InputGradient(Tensor gradient)
+    {
+        if (weight.dtype == gradient.dtype) return Back(gradient, weight);
+        using var widened = weight.to_type(gradient.dtype);
+        return Back(gradient, widened);
+    }
+
     /// <summary>The operation, all tensors of one type.</summary>
     protected abstract Tensor Compute(Tensor x, Tensor weight, Tensor? bias);
+
+    /// <summary>The way back through the operation, all tensors of one type.</summary>
+    protected virtual Tensor Back(Tensor gradient, Tensor weight) => throw new NotSupportedException($"{Key} does not go back by its weight alone.");
 
     /// <summary>The layer's output, or its patch's while one is attached.</summary>
     public sealed override Tensor forward(Tensor x) => Patch is { } patch ? patch.Forward(this, x) : Apply(x, weight, bias);

@@ -10,5 +10,6 @@ internal static class Attention
     /// <param name="k">[B, heads, M, d].</param>
     /// <param name="v">[B, heads, M, d].</param>
     /// <returns>[B, heads, N, d].</returns>
-    public static Tensor Mix(Tensor q, Tensor k, Tensor v) => functional.scaled_dot_product_attention(q, k, v);
+    public static Tensor Mix(Tensor q, Tensor k, Tensor v) =>
+        ProductAttention.Suits(q, k) ? ProductAttention.Run(q, k, v) : functional.scaled_dot_product_attention(q, k, v);
 }

@@ -21,7 +21,32 @@ public sealed class Conv2dLayer : AdaptableLayer
     }
 
     /// <inheritdoc/>
-    protected override Tensor Compute(Tensor x, Tensor weight, Tensor? bias) => functional.conv2d(x, weight, bias, stride, padding);
+    protected override Tensor Compute(Tensor x, Tensor weight, Tensor? bias) =>
+        IsProduct && PixelsFirst(x) ? Rows(x, rows => MatrixProduct.Of(rows, weight, bias)) : functional.conv2d(x, weight, bias, stride, padding);
+
+    /// <inheritdoc/>
+    protected override Tensor Back(Tensor gradient, Tensor weight)
+    {
+        if (IsProduct && PixelsFirst(gradient)) return Rows(gradient, rows => MatrixProduct.Back(rows, weight));
+        if (Shape.Stride != (1, 1)) throw new NotSupportedException("A strided convolution's way back needs the input's size.");
+        return functional.conv_transpose2d(gradient, weight, strides: stride, padding: padding);
+    }
+
+    private bool IsProduct => Shape.IsPointwise;
+
+    // Whether a picture lies in memory pixel by pixel (channels last) without gaps.
+    private static bool PixelsFirst(Tensor x)
+    {
+        using var pixels = x.permute(0, 2, 3, 1);
+        return pixels.is_contiguous();
+    }
+
+    // A 1×1 convolution over pixels that lie one after another is a product of matrices.
+    private static Tensor Rows(Tensor x, Func<Tensor, Tensor> product)
+    {
+        using var scope = NewDisposeScope();
+        return product(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).MoveToOuterDisposeScope();
+    }
 
     private static LayerShape ShapeOf(long inputs, long outputs, long kernel, long stride, long padding) =>
         new(LayerKind.Conv2d, inputs, outputs, (kernel, kernel), (stride, stride), (padding, padding));

@@ -1,5 +1,4 @@
 using static TorchSharp.torch;
-using static TorchSharp.torch.nn;
 
 namespace Levain.Models;
 
@@ -12,5 +11,8 @@ public sealed class LinearLayer : AdaptableLayer
         : base(nameof(LinearLayer), new(LayerKind.Linear, inputs, outputs, (1, 1), (1, 1), (0, 0)), [outputs, inputs], bias, compute) { }
 
     /// <inheritdoc/>
-    protected override Tensor Compute(Tensor x, Tensor weight, Tensor? bias) => functional.linear(x, weight, bias);
+    protected override Tensor Compute(Tensor x, Tensor weight, Tensor? bias) => MatrixProduct.Of(x, weight, bias);
+
+    /// <inheritdoc/>
+    protected override Tensor Back(Tensor gradient, Tensor weight) => MatrixProduct.Back(gradient, weight);
 }

@@ -38,7 +38,7 @@ internal sealed class KroneckerPass(IAdaptableLayer layer, float factor) : Pass
     {
         var x = inputs[0];
         var (rows, g) = (LayerMatrices.Rows(layer, x).contiguous(), LayerMatrices.Rows(layer, gradient).contiguous());
-        var dx = wantsInput ? LayerMatrices.Dense(layer, LayerMatrices.InputGradient(layer, gradient)) : null;
+        var dx = wantsInput ? LayerMatrices.Dense(layer, layer.InputGradient(gradient)) : null;
         var sides = new Sides(inputs, rows.shape[0]);
         var t = narrow ?? rows.view(-1, sides.N);
         var u = mixed ?? sides.Each(sides.First).bmm(t.view(-1, sides.M, sides.R)).view(-1, sides.R);

@@ -42,9 +42,6 @@ internal static class LayerMatrices
     public static Tensor OverChannels(IAdaptableLayer layer, Tensor vector) =>
         layer.Shape.Kind == LayerKind.Conv2d ? vector.reshape(-1, 1, 1) : vector.reshape(-1);
 
-    /// <summary>The layer's operation with the transposed weight: the gradient of its input. For pointwise layers.</summary>
-    public static Tensor InputGradient(IAdaptableLayer layer, Tensor gradient) => layer.Apply(gradient, layer.Weight.transpose(0, 1), null);
-
     // Whether a picture lies in memory pixel by pixel (channels last) without gaps.
     private static bool PixelsFirst(Tensor tensor) => tensor.permute(0, 2, 3, 1).is_contiguous();
 }

@@ -10,6 +10,8 @@ namespace Levain.Networks;
 /// <remarks>Inputs: x [..., In] or [B, In, H, W], down [r, In(, 1, 1)], up [Out, r(, 1, 1)].</remarks>
 internal sealed class LowRankPass(IAdaptableLayer layer, float factor, Tensor? mask, bool withBias) : Pass
 {
+    private const long Large = 1 << 17;     // elements from which on the order of a product's factors matters
+
     private readonly Tensor? mask = mask?.alias().DetachFromDisposeScope();
     private Tensor? downBuffer, upBuffer;
     private Tensor[] inner = [];        // down·x with its mask, for each matrix of x: [N, r]
@@ -51,7 +53,7 @@ internal sealed class LowRankPass(IAdaptableLayer layer, float factor, Tensor? m
     {
         var x = inputs[0];
         var (a, b) = (Matrix(inputs[1], x), Matrix(inputs[2], x));
-        var dx = wantsInput ? LayerMatrices.Dense(layer, LayerMatrices.InputGradient(layer, gradient)) : null;
+        var dx = wantsInput ? LayerMatrices.Dense(layer, layer.InputGradient(gradient)) : null;
         var into = dx is null ? null : LayerMatrices.Of(layer, dx);
         var (ins, outs, masks) = (LayerMatrices.Of(layer, x), LayerMatrices.Of(layer, gradient), Masks());
         var down = wantsDown && downBuffer is null ? zeros_like(inputs[1]) : null;
@@ -60,15 +62,23 @@ internal sealed class LowRankPass(IAdaptableLayer layer, float factor, Tensor? m
         Tensor ranks(Tensor matrix, long dimension) => trained is null ? matrix : matrix.narrow(dimension, first, count);
         for (var i = 0; i < ins.Length; i++)
         {
-            var back = outs[i].mm(b).mul_(factor);                  // [N, r]
+            // A wide factor is read faster than a narrow one, and a narrow one times a wide one is formed faster than its transpose.
+            var large = outs[i].numel() >= Large;
+            var back = outs[i].mm(large ? b.t().contiguous().t() : b).mul_(factor);        // [N, r]
             if (masks is not null) back.mul_(masks[i]);
-            if (wantsUp) Add(ranks(upBuffer ?? up!.flatten(1), 1), outs[i].t(), ranks(inner[i], 1), factor);
+            if (wantsUp) AddUp(ranks(upBuffer ?? up!.flatten(1), 1), outs[i], ranks(inner[i], 1), large);
             if (wantsDown) Add(ranks(downBuffer ?? down!.flatten(1), 0), ranks(back, 1).t(), ins[i], 1);
             into?[i].addmm_(back, a);
             inner[i].Dispose();
         }
         mask?.Dispose();
         return [dx, down, up];
+    }
+
+    private void AddUp(Tensor sum, Tensor gradient, Tensor inner, bool large)
+    {
+        if (large) sum.add_(inner.t().mm(gradient).t(), factor);
+        else Add(sum, gradient.t(), inner, factor);
     }
 
     private static Tensor Matrix(Tensor factor, Tensor x) => factor.detach().flatten(1).to_type(x.dtype);

@@ -32,6 +32,8 @@ internal sealed class FakeLayer(string key, LayerShape shape, Func<Tensor> weigh
         _ => nn.functional.group_norm(x, 4, w, b, 1e-5),
     };
 
+    public Tensor InputGradient(Tensor gradient) => Apply(gradient, Weight.transpose(0, 1), null);
+
     public Tensor Call(Tensor x) => Patch is { } patch ? patch.Forward(this, x) : Apply(x, Weight, Bias);
 
     public static LayerShape ShapeOf(long[] weight, long stride = 1, long padding = 0) => weight.Length == 2
