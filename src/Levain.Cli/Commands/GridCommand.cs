@@ -11,21 +11,22 @@ internal static class GridCommand
 {
     public static Command Create()
     {
-        var pictures = new PictureArguments();
+        var (pictures, drawing) = (new PictureArguments(), new PictureOptions());
         var prompt = new Option<string>("--prompt", "-p") { Description = "What to draw.", HelpName = "TEXT", Required = true };
         var lora = new Option<string[]>("--lora") { Description = "A LoRA that acts on all pictures, beside tags in the prompt.", HelpName = "FILE[:STRENGTH]" };
         var (x, y, z) = (Axis("--x", "Columns"), Axis("--y", "Rows"), Axis("--z", "Grids side by side"));
         var vary = new Option<string>("--vary-seeds") { Description = "Axes along which seeds count on: xy.", DefaultValueFactory = _ => "", HelpName = "AXES" };
         var bare = new Option<bool>("--no-legend") { Description = "Pictures alone." };
         var output = new Option<string>("--output", "-o") { Description = "The grid; its pictures go to NAME-cells, what is known about them to NAME.json.", DefaultValueFactory = _ => "grid.png", HelpName = "FILE" };
-        return pictures.AddTo(new Command("grid", "Draw a grid of pictures over up to three axes. Stopped, it goes on where it was.") { prompt, lora, x, y, z, vary, bare, output })
+        return drawing.AddTo(pictures.AddTo(new Command("grid", "Draw a grid of pictures over up to three axes. Stopped, it goes on where it was.") { prompt, lora, x, y, z, vary, bare, output }))
             .Runs((given, screen, stop) =>
             {
                 var problems = new Problems();
                 var along = given.GetValue(vary)!.ToLowerInvariant();
                 problems.Require(along.All("xyz".Contains), "--vary-seeds", $"is {along}.", "Use x, y and z: xy.");
                 PictureArguments.CheckPng(given.GetValue(output)!, problems);
-                var request = pictures.Request(given, problems) with { Prompt = given.GetValue(prompt)!, Networks = [.. (given.GetValue(lora) ?? []).Select(NetworkArgument.Parse)] };
+                var request = drawing.Apply(given, pictures.Request(given, problems), problems) with { Prompt = given.GetValue(prompt)!, Networks = [.. (given.GetValue(lora) ?? []).Select(NetworkArgument.Parse)] };
+                problems.Require(request.Batch.Pictures == 1, "--batch", "is given for a grid.", "Each place of a grid holds one picture; 'Seed=1-4' is an axis.");
                 var lines = new[] { x, y, z }.Select(option => LineUp(given.GetValue(option), option.Name, problems, screen)).ToList();
                 problems.ThrowIfAny();
                 var grid = new XyzGrid(request, lines[0], lines[1], lines[2])

@@ -43,9 +43,10 @@ internal static class SampleCommand
 
                 using var model = pictures.OpenBase(given);
                 using var pipeline = pictures.Pipeline(given, model);
-                var files = Draw(pipeline, grid, given.GetValue(output)!, given.GetValue(preview), screen, stop);
+                var drawn = new List<object>();
+                var files = Draw(pipeline, grid, given.GetValue(output)!, given.GetValue(preview), screen, (file, result) => drawn.Add(new { file, result.Networks, result.Notes }), stop);
                 foreach (var file in files) screen.Result(Markup.Escape(file));
-                screen.JsonResult(new { ok = true, files });
+                screen.JsonResult(new { ok = true, files, pictures = drawn });
                 return ExitCode.Done;
             });
     }
@@ -69,7 +70,7 @@ internal static class SampleCommand
         return read.Request;
     }
 
-    private static IReadOnlyList<string> Draw(GenerationPipeline pipeline, GenerationGrid grid, string output, string? preview, Screen screen, CancellationToken stop)
+    private static IReadOnlyList<string> Draw(GenerationPipeline pipeline, GenerationGrid grid, string output, string? preview, Screen screen, Action<string, GenerationResult> saved, CancellationToken stop)
     {
         if (grid.Count == 1)
         {
@@ -80,6 +81,7 @@ internal static class SampleCommand
                 Tell(result, screen);
                 var file = NameOf(output, result, written.Count + 1, request.Batch.Pictures, pipeline.ModelName);
                 result.Save(file);
+                saved(file, result);
                 written.Add(file);
             }, stop);
             return written;
@@ -92,6 +94,7 @@ internal static class SampleCommand
             var number = (row * grid.Columns.Count + column + 1).ToString(CultureInfo.InvariantCulture).PadLeft(Math.Max(digits, 2), '0');
             var file = Path.Combine(Path.GetDirectoryName(output) ?? "", $"{Path.GetFileNameWithoutExtension(output)}-{number}{Path.GetExtension(output)}");
             result.Save(file);
+            saved(file, result);
             files.Add(file);
             screen.Note($"{files.Count} of {grid.Count}: {Markup.Escape(file)}");
         }, stop);

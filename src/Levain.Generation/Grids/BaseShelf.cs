@@ -25,7 +25,7 @@ public sealed class BaseShelf(Compute compute, string path, string? vae, PromptF
         if (open is var (known, knownVae, _, drawing) && wanted == (known, knownVae)) return drawing;
         Close();
         var model = StableDiffusion.Open(wanted.Item1, compute, wanted.Item2);
-        var pipeline = new GenerationPipeline(model, Path.GetFileNameWithoutExtension(wanted.Item1), folders);
+        var pipeline = new GenerationPipeline(model, Path.GetFileNameWithoutExtension(wanted.Item1), folders) { VaeName = Path.GetFileName(wanted.Item2) };
         open = (wanted.Item1, wanted.Item2, model, pipeline);
         Opened++;
         return pipeline;

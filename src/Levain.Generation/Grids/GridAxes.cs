@@ -25,6 +25,29 @@ public static partial class GridAxes
     public static GridAxis VariationStrength { get; } = Number("Var. strength", "How much of it is mixed in, 0 to 1", (request, value) => request with
     { SeedOptions = request.SeedOptions with { Variation = (request.SeedOptions.Variation ?? new(0, 0)) with { Strength = value } } });
 
+    /// <summary>How much of a first picture, or of the first pass, may change.</summary>
+    public static GridAxis Denoising { get; } = Number("Denoising", "How much of the picture begun with, or of the first pass, may change, 0 to 1", (request, value) =>
+        request.Img2Img is { } img2img ? request with { Img2Img = img2img with { Denoise = value } } : SecondPass("Denoising", request, hires => hires with { Denoise = value }));
+
+    /// <summary>Factor of the noise on a first picture.</summary>
+    public static GridAxis InitialNoise { get; } = Number("Initial noise multiplier", "Factor of the noise on the picture begun with", (request, value) => FirstPicture("Initial noise multiplier", request, img2img => img2img with { NoiseMultiplier = value }));
+
+    /// <summary>Noise beyond what the sampler expects.</summary>
+    public static GridAxis ExtraNoise { get; } = Number("Extra noise", "Noise on the picture begun with beyond what the sampler expects", (request, value) => FirstPicture("Extra noise", request, img2img => img2img with { ExtraNoise = value }));
+
+    /// <summary>How strongly an inpainting checkpoint sees the mask.</summary>
+    public static GridAxis MaskWeight { get; } = Number("Cond. Image Mask Weight", "How strongly an inpainting checkpoint sees the mask, 0 to 1", (request, value) => FirstPicture("Cond. Image Mask Weight", request,
+        img2img => img2img.Inpaint is { } inpaint ? img2img with { Inpaint = inpaint with { ConditioningWeight = value } } : throw Refuse("Cond. Image Mask Weight", AxisValues.Show(value), "Give a mask.")));
+
+    /// <summary>Steps of the second pass.</summary>
+    public static GridAxis HiresSteps { get; } = Whole("Hires steps", "Steps of the second pass; 0 for those of the first", (request, value) => SecondPass("Hires steps", request, hires => hires with { Steps = (int)Math.Clamp(value, int.MinValue, int.MaxValue) }));
+
+    /// <summary>Sampler of the second pass.</summary>
+    public static GridAxis HiresSampler { get; } = Text("Hires sampler", "Sampler of the second pass", (request, value) => SecondPass("Hires sampler", request, hires => hires with { Sampler = value == "Use same sampler" ? null : value }));
+
+    /// <summary>How the picture is enlarged before the second pass.</summary>
+    public static GridAxis HiresUpscaler { get; } = Text("Hires upscaler", "How the picture is enlarged before the second pass: a name, or an ESRGAN file", (request, value) => SecondPass("Hires upscaler", request, hires => hires with { Upscaler = value }));
+
     /// <summary>Level below which the negative prompt is left out.</summary>
     public static GridAxis NegativeMinSigma { get; } = Number("Negative Guidance minimum sigma", "Level below which the negative prompt is left out", (request, value) => request with
     { Guidance = request.Guidance with { NegativeMinSigma = value } });
@@ -163,6 +186,12 @@ public static partial class GridAxes
 
     private static GridAxis Schedule(string name, AxisKind kind, string summary, Func<ScheduleOptions, object, ScheduleOptions> change) =>
         new(name, kind, summary, (cell, value, _) => cell with { Request = cell.Request with { ScheduleOptions = change(cell.Request.ScheduleOptions, value) } });
+
+    private static GenerationRequest FirstPicture(string axis, GenerationRequest request, Func<Img2ImgOptions, Img2ImgOptions> change) =>
+        request.Img2Img is { } img2img ? request with { Img2Img = change(img2img) } : throw new SettingsException([new(axis, "changes nothing without a picture to begin with.", "Name one.")]);
+
+    private static GenerationRequest SecondPass(string axis, GenerationRequest request, Func<HiresOptions, HiresOptions> change) =>
+        request.Hires is { } hires ? request with { Hires = change(hires) } : throw new SettingsException([new(axis, "changes nothing without a second pass.", "Ask for one: --hires 2.")]);
 
     private static double? NotZero(object value) => (double)value == 0 ? null : (double)value;
 

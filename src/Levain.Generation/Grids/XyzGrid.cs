@@ -118,9 +118,12 @@ public sealed record XyzGrid(GenerationRequest Request, GridLineUp X, GridLineUp
     private static string Key(GenerationRequest request, ReadPrompt prompt, string ground, string networks)
     {
         var presets = request.BlockPresets is { } own ? string.Join('\n', own.Weights.Concat(own.Layers)) : "";
-        var text = string.Join('\0', request.ToString(), prompt.Text, prompt.Negative, presets, ground, networks);
-        return Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)));
+        var begun = request.Img2Img is { } img2img ? Digest(img2img.Init.Rgb) + Digest(img2img.Inpaint?.Mask.Levels ?? []) : "";
+        var text = string.Join('\0', request.ToString(), begun, prompt.Text, prompt.Negative, presets, ground, networks);
+        return Digest(Encoding.UTF8.GetBytes(text));
     }
+
+    private static string Digest(byte[] bytes) => Convert.ToHexStringLower(SHA256.HashData(bytes));
 
     private static string Stamp(string? path) => path is null ? "" : File.Exists(path) ? $"{path}|{new FileInfo(path).Length}|{File.GetLastWriteTimeUtc(path).Ticks}" : path;
 

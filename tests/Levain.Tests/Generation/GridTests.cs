@@ -153,6 +153,24 @@ public sealed class GridTests(ITestOutputHelper output) : IDisposable
     }
 
     [Fact]
+    public void Axes_of_a_second_pass_and_of_a_first_picture_need_one()
+    {
+        var begun = Request with { Img2Img = new(Flat(100)) };
+        var twice = Request with { Hires = new() { Scale = 2 } };
+        Assert.Equal((0.3, 0.4), (At("Denoising=0.3", begun).Img2Img!.Denoise, At("Denoising=0.4", twice).Hires!.Denoise));
+        Assert.Equal((7, "Euler a"), (At("Hires steps=7", twice).Hires!.Steps, At("Hires sampler=Euler a", twice).Hires!.Sampler));
+        Assert.Equal(0.5, At("Extra noise=0.5", begun).Img2Img!.ExtraNoise);
+        Assert.Contains("Hires steps: changes nothing without a second pass", Assert.Throws<SettingsException>(() => At("Hires steps=7", begun)).Message);
+        Assert.Contains("changes nothing without a picture to begin with", Assert.Throws<SettingsException>(() => At("Initial noise multiplier=2", twice)).Message);
+
+        static GenerationRequest At(string axis, GenerationRequest request)
+        {
+            var line = GridLineUp.Parse(axis);
+            return line.Axis.Apply(new(request), line.Values[0], line.Values).Request;
+        }
+    }
+
+    [Fact]
     public void Checkpoints_are_read_once_each_wherever_they_stand()
     {
         var other = Path.Combine(folder.Path, "other.safetensors");
