@@ -25,14 +25,14 @@ public static partial class Samplers
             if (slopes.Count > LmsOrder) slopes.RemoveAt(0);
 
             var next = x;
-            for (var j = 0; j < slopes.Count; j++) next = next + slopes[^(j + 1)] * Integral(walk.Sigmas, i, j, slopes.Count);
+            for (var j = 0; j < slopes.Count; j++) next = next + slopes[^(j + 1)] * LmsIntegral(walk.Sigmas, i, j, slopes.Count);
             x = next.MoveToOuterDisposeScope();
         }
         return x.MoveToOuterDisposeScope();
     }
 
     /// <summary>∫ over the step from level i of the Lagrange polynomial that is 1 at level i − j and 0 at the other levels in use.</summary>
-    private static double Integral(IReadOnlyList<double> sigmas, int i, int j, int order)
+    internal static double LmsIntegral(IReadOnlyList<double> sigmas, int i, int j, int order)
     {
         var (middle, half) = ((sigmas[i + 1] + sigmas[i]) / 2, (sigmas[i + 1] - sigmas[i]) / 2);
         return half * GaussPoints.Sum(point => Enumerable.Range(0, order).Where(k => k != j)

@@ -14,8 +14,8 @@ public sealed class ImageToolsTests
         var x = Synth.Input("latent", 1, 4, 9, 7);
         foreach (var (height, width) in new (long, long)[] { (18, 14), (20, 11), (5, 6) })
         {
-            Same(LatentFilter.Bilinear, nn.functional.interpolate(x, [height, width], mode: InterpolationMode.Bilinear));
-            Same(LatentFilter.Bicubic, nn.functional.interpolate(x, [height, width], mode: InterpolationMode.Bicubic));
+            Same(LatentFilter.Bilinear, nn.functional.interpolate(x, [height, width], mode: InterpolationMode.Bilinear, align_corners: false));
+            Same(LatentFilter.Bicubic, nn.functional.interpolate(x, [height, width], mode: InterpolationMode.Bicubic, align_corners: false));
             Same(LatentFilter.Nearest, nn.functional.interpolate(x, [height, width], mode: InterpolationMode.Nearest));
 
             void Same(LatentFilter filter, Tensor expected)
