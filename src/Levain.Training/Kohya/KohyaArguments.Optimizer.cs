@@ -63,7 +63,7 @@ public static partial class KohyaArguments
         }
         return new()
         {
-            Type = type < 0 ? ScheduleType.Constant : (ScheduleType)type,
+            Type = Enum.GetValues<ScheduleType>().FirstOrDefault(value => type >= 0 && TomlMap.Spell(value.ToString()) == name),
             Warmup = line.Value("lr_warmup_steps") as StepsOrShare ?? StepsOrShare.None,
             Decay = line.Value("lr_decay_steps") as StepsOrShare ?? StepsOrShare.None,
             Cycles = line.Whole("lr_scheduler_num_cycles")!.Value,

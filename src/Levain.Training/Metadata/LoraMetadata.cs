@@ -92,7 +92,8 @@ public static class LoraMetadata
         var (shared, kohya) = (run.Dataset.Shared.Over(DatasetSettings.Defaults.Shared), run.Kohya);
         var parts = plan.Dataset.Parts;
         var precision = training.Precision switch { Precision.Fp16 => "fp16", Precision.Bf16 => "bf16", _ => "no" };
-        IReadOnlyList<object?> validation = kohya?.Validation ?? [null, 0.0, null, null, null];
+        IReadOnlyList<object?> validation = kohya?.Validation ??
+            [run.Validation.Seed, run.FilledDatasets.Max(dataset => dataset.ValidationSplit), run.Validation.MaxBatches, run.Validation.EveryEpochs, run.Validation.EverySteps];
         var texts = new OrderedDictionary<string, string>();
         Put("session_id", moment.SessionId);
         Put("training_started_at", moment.StartedAt);

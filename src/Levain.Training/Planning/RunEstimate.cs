@@ -47,6 +47,8 @@ public sealed record RunEstimate(double StepFlop, double PrepareFlop, int Steps,
 
         var lean = settings.Training.Memory is MemoryPolicy.Lean;
         var perEpoch = uses.Sum(use => use.Uses * Pass(Cells(use.Size))) * (lean ? PassesRecomputed : Passes);
+        // What is kept of the base is asked for one picture in every batch.
+        if (settings.Loss.KeepPrompt is not null) perEpoch *= 1 + dataset.BatchCount / uses.Sum(use => use.Uses);
         var encodeEpoch = uses.Sum(use => use.Uses * Encode(use.Size.Area));
         var cached = settings.LatentCache is not LatentCache.Off;
         var encodeOnce = cached ? dataset.Parts.Sum(part => part.Images.Sum(image => Encode(image.Choice.Bucket.Area) * (part.Subsets[image.Subset].Options.FlipAug ? 2 : 1))) : 0;

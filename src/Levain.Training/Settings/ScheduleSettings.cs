@@ -32,11 +32,11 @@ public enum ScheduleType
     /// <summary>Warms up, stays, and falls over the last <c>decay</c> steps.</summary>
     WarmupStableDecay,
 
-    /// <summary>Rises by the same factor each step from <c>min_ratio</c> (1e-4 where null) of the rate to all of it: finds the learning rate, and draws the plot.</summary>
-    RangeTest,
-
     /// <summary>Steps written out: <c>"1:5,0.3:12,0.1"</c> is 1 up to step 5, 0.3 up to step 12, then 0.1.</summary>
     PiecewiseConstant,
+
+    /// <summary>Rises by the same factor each step from <c>min_ratio</c> (1e-4 where null) of the rate to all of it: finds the learning rate, and draws the plot.</summary>
+    RangeTest,
 }
 
 /// <summary>The <c>[schedule]</c> table: how the learning rate moves.</summary>

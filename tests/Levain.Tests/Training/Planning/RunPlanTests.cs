@@ -49,6 +49,23 @@ public sealed class RunPlanTests
     }
 
     [Fact]
+    public void Keeping_what_the_base_says_costs_a_second_picture_in_every_batch()
+    {
+        RunEstimate estimate(string loss) => Make($"""
+            [model]
+            base = "tiny_sd1.safetensors"
+            [dataset]
+            folder = "$PICTURES/square"
+            resolution = 64
+            enable_bucket = false
+            [training]
+            batch_size = 2
+            {loss}
+            """).Plan!.Estimate;
+        Assert.Equal(1.5, estimate("[loss]\nkeep_prompt = \"cat\"").StepFlop / estimate("").StepFlop, 6);
+    }
+
+    [Fact]
     public void Files_to_begin_with_are_looked_at_before_the_base_is_opened()
     {
         var (plan, problems) = Make($"""
