@@ -25,6 +25,7 @@ internal static class LevainCommand
         CheckCommand.Create(),
         InspectCommand.Create(),
         SampleCommand.Create(),
+        RegCommand.Create(),
         GridCommand.Create(),
         BlocksCommand.Create(),
         TasteCommand.Create(),

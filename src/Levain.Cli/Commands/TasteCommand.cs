@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using Levain.Core;
 using Levain.Data;
+using Levain.Formats;
 using Levain.Generation;
 using Spectre.Console;
 
@@ -10,27 +11,36 @@ namespace Levain.Cli.Commands;
 /// <summary><c>levain taste</c>: the standard test of a training's LoRAs, with figures and a page.</summary>
 internal static class TasteCommand
 {
-    private const string PageFile = "index.html", IndexFile = "pictures.json", FiguresFile = "figures.json", CellFolder = "pictures";
+    private const string PageFile = "index.html", IndexFile = "pictures.json", FiguresFile = "figures.json", CellFolder = "pictures", UsualClass = "1girl";
 
     public static Command Create()
     {
         var pictures = new PictureArguments();
-        var loras = new Argument<string[]>("LORA") { Description = "The networks, usually the epochs of one training.", Arity = ArgumentArity.OneOrMore };
-        var trigger = new Option<string>("--trigger") { Description = "The word that calls up what was trained.", HelpName = "WORD", Required = true };
-        var kind = new Option<string>("--class") { Description = "What the subject is to the base, for the standard prompts.", DefaultValueFactory = _ => "1girl", HelpName = "TEXT" };
+        var loras = new Argument<string[]>("LORA") { Description = "The networks; of a single one everything its run saved on the way (NAME-000002, NAME-step00000500) is tasted.", Arity = ArgumentArity.OneOrMore };
+        var newest = new Option<int?>("--epochs") { Description = "Only the last N files of the run.", HelpName = "N" };
+        var trigger = new Option<string?>("--trigger") { Description = "The word that calls up what was trained; default what the file's metadata tells.", HelpName = "WORD" };
+        var kind = new Option<string?>("--class") { Description = "What the subject is to the base, for the standard prompts; default what the file's metadata tells, else 1girl.", HelpName = "TEXT" };
         var lines = new Option<string?>("--prompts-file") { Description = $"Prompts in place of the standard ones, one a line, with {Tasting.Place} where the word stands.", HelpName = "FILE" };
         var strengths = new Option<string>("--strengths") { Description = "Strengths.", DefaultValueFactory = _ => "0.6,0.8,1,1.2", HelpName = "LIST" };
         var training = new Option<DirectoryInfo?>("--training") { Description = "The folder of training pictures that drawn ones are compared with.", HelpName = "DIR" };
         var output = new Option<string>("--output", "-o") { Description = "The folder of pictures, figures and page.", DefaultValueFactory = _ => "tasting", HelpName = "DIR" };
         return pictures.AddTo(new Command("taste", "Test LoRAs: epochs × strengths over standard prompts, with and without the trigger word. Stopped, it goes on where it was.")
-            { loras, trigger, kind, lines, strengths, training, output })
+            { loras, newest, trigger, kind, lines, strengths, training, output })
             .Runs((given, screen, stop) =>
             {
                 var problems = new Problems();
                 var seeds = pictures.Seeds(given, problems);
-                var prompts = given.GetValue(lines) is null ? Tasting.StandardPrompts(given.GetValue(kind)!) : [.. PromptNameArguments.Lines(given.GetValue(lines), problems, screen).Select(line => $"{line.Options.GetValueOrDefault("prompt")}")];
+                var files = given.GetValue(loras) ?? [];
+                foreach (var file in files) problems.Require(File.Exists(file), file, "is not there.", "Check the path.");
+                problems.Require(given.GetValue(newest) is null or >= 1, "--epochs", $"is {given.GetValue(newest)}.", "Use 1 or more.");
+                problems.ThrowIfAny();
+                var words = WordsOf(files[0]);
+                var call = given.GetValue(trigger) ?? words.Trigger;
+                problems.Require(call is not null, "--trigger", "is not given, and the file does not tell.", "Name the word that calls up what was trained.");
+                if (files.Length == 1) files = [.. NetworkEpochs.Beside(files[0], given.GetValue(newest)).Select(epoch => epoch.Path)];
+                var prompts = given.GetValue(lines) is null ? Tasting.StandardPrompts(given.GetValue(kind) ?? words.Subject ?? UsualClass) : [.. PromptNameArguments.Lines(given.GetValue(lines), problems, screen).Select(line => $"{line.Options.GetValueOrDefault("prompt")}")];
                 problems.Require(given.GetValue(training) is not { Exists: false }, "--training", $"names {given.GetValue(training)}, which is no folder.", "Check the path.");
-                var tasting = new Tasting(pictures.Request(given, problems), given.GetValue(loras) ?? [], given.GetValue(trigger)!)
+                var tasting = new Tasting(pictures.Request(given, problems), files, call ?? "")
                 {
                     Strengths = PictureArguments.List<double>(given.GetValue(strengths), "--strengths", problems),
                     Prompts = prompts,
@@ -38,28 +48,33 @@ internal static class TasteCommand
                 };
                 problems.Require(tasting.Strengths.Count > 0, "--strengths", "is empty.", "Write numbers with commas between them: 0.6,0.8,1.");
                 problems.Require(tasting.Seeds.Count > 0, "--seed", "is empty.", "Write seeds with commas between them: 1,2.");
-                foreach (var file in tasting.Networks) problems.Require(File.Exists(file), file, "is not there.", "Check the path.");
                 problems.ThrowIfAny();
                 tasting = tasting with { Training = Pictures(given.GetValue(training), screen) };
 
                 var folder = Directory.CreateDirectory(given.GetValue(output)!).FullName;
                 using var bases = pictures.Bases(given);
                 screen.Note($"{tasting.Grid().Count} pictures: {tasting.Networks.Count} networks × {tasting.Strengths.Count} strengths and the base alone, {tasting.Prompts.Count} prompts × {tasting.Seeds.Count} seeds, with the word and without");
-                var files = new Dictionary<(int, int, int), string>();
+                var cells = new Dictionary<(int, int, int), string>();
                 var result = tasting.Draw(bases, new(Path.Combine(folder, CellFolder), Path.Combine(folder, IndexFile)), (done, count, cell) =>
                 {
-                    files[(cell.X, cell.Y, cell.Z)] = $"{CellFolder}/{cell.File}";
+                    cells[(cell.X, cell.Y, cell.Z)] = $"{CellFolder}/{cell.File}";
                     screen.Note($"{done} of {count}: {Markup.Escape(cell.File)}");
                 }, stop);
-                File.WriteAllText(Path.Combine(folder, PageFile), TastePage.Of(tasting, result, (x, y, z) => files[(x, y, z)]));
+                AtomicFile.WriteText(Path.Combine(folder, PageFile), TastePage.Of(tasting, result, (x, y, z) => cells[(x, y, z)]));
                 var told = new { ok = true, page = Path.Combine(folder, PageFile), figures = result.Figures, suggestion = result.Best < 0 ? null : result.Figures[result.Best], result.Reason, drawn = result.Grid.Drawn };
-                File.WriteAllText(Path.Combine(folder, FiguresFile), Screen.ToJson(told));
+                AtomicFile.WriteText(Path.Combine(folder, FiguresFile), Screen.ToJson(told));
                 screen.Result(Table(result));
                 screen.Result(Markup.Escape(result.Reason));
                 screen.Result(Markup.Escape(Path.Combine(folder, PageFile)));
                 screen.JsonResult(told);
                 return ExitCode.Done;
             });
+    }
+
+    private static TrainedWords WordsOf(string file)
+    {
+        using var network = TensorFile.Open(file);
+        return TrainedWords.Of(network.Metadata);
     }
 
     private static List<Picture> Pictures(DirectoryInfo? folder, Screen screen)
