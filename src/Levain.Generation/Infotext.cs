@@ -24,7 +24,6 @@ public static class Infotext
             ("Clip skip", request.ClipSkip > 1 ? Number(request.ClipSkip) : null), ("ENSD", SeedDelta(request)), ("RNG", request.Noise == NoiseKind.Cpu ? "CPU" : "NV"),
             .. Masking(request), .. SecondPass(request), .. hashes.Select(hash => (hash.Key, (string?)hash.Value)), .. Sampling(request), .. Guiding(request),
             ("Emphasis", Weighted(request) ? request.Emphasis switch { Emphasis.NoNorm => "No norm", Emphasis.Original => null, var other => other.ToString() } : null),
-            ("Networks", request.Networks.Count == 0 ? null : string.Join(", ", request.Networks.Select(Describe))),
             ("Version", $"levain {typeof(Infotext).Assembly.GetName().Version!.ToString(3)}"),
         ];
         return $"{request.Prompt}{negative}\n{string.Join(", ", fields.Where(field => field.Value is not null).Select(field => $"{field.Key}: {Quote(field.Value!)}"))}".Trim();
@@ -136,10 +135,6 @@ public static class Infotext
     }
 
     private static bool Weighted(GenerationRequest request) => (request.Prompt + request.NegativePrompt).AsSpan().IndexOfAny("([") >= 0;
-
-    private static string Describe(NetworkUse use) => use.Strength.TextEncoder == use.Strength.UNet
-        ? $"{Path.GetFileNameWithoutExtension(use.Path)} {Number(use.Strength.UNet)}"
-        : $"{Path.GetFileNameWithoutExtension(use.Path)} {Number(use.Strength.TextEncoder)}/{Number(use.Strength.UNet)}";
 
     private static string Number(double value) => value.ToString("R", CultureInfo.InvariantCulture);
 }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Levain.Networks;
 
 namespace Levain.Generation;
@@ -18,6 +19,23 @@ public sealed record NetworkUse(string Path, NetworkStrength Strength)
 
     /// <summary>What to call it.</summary>
     public string Name => Alias ?? System.IO.Path.GetFileNameWithoutExtension(Path);
+
+    /// <summary>The tag that asks for it in a prompt, so that a picture's infotext is enough to draw it again; rules for single layers have no place in one.</summary>
+    public string Tag
+    {
+        get
+        {
+            var items = new List<string> { Name, Number(Strength.TextEncoder) };
+            if (Strength.UNet != Strength.TextEncoder) items.Add(Number(Strength.UNet));
+            if (Ranks is { } ranks) items.Add($"dyn={ranks}");
+            if (Strength.Blocks is { } blocks) items.Add($"lbw={string.Join(',', blocks.Values.Select(Number))}");
+            if (Steps?.Start is { } start) items.Add($"start={start}");
+            if (Steps?.Stop is { } stop) items.Add($"stop={stop}");
+            return $"<lora:{string.Join(':', items)}>";
+
+            static string Number(double value) => value.ToString("R", CultureInfo.InvariantCulture);
+        }
+    }
 }
 
 /// <summary>A hypernetwork file and how strongly it acts on one picture.</summary>

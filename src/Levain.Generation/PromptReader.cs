@@ -5,7 +5,7 @@ using Levain.Networks;
 namespace Levain.Generation;
 
 /// <summary>A request's prompts, read: styles joined, comments and tags taken out, names looked up.</summary>
-/// <param name="Shown">The prompt as infotexts show it, tags in it.</param>
+/// <param name="Shown">The prompt as infotexts show it: tags in it, and behind it those of networks that the request names itself.</param>
 /// <param name="Text">The prompt without tags.</param>
 /// <param name="Negative">The negative prompt; tags in it are text.</param>
 /// <param name="Networks">Networks that act, the request's own before those of tags.</param>
@@ -51,6 +51,7 @@ internal sealed class PromptReader
         var ours = tags.Where(tag => NetworkTag.Kinds.Contains(tag.Kind)).ToList();
         foreach (var other in tags.Where(tag => !NetworkTag.Kinds.Contains(tag.Kind) && tag.Kind != HypernetworkKind))
             notes.Add($"{other} is no tag that is known here and was left out. {Nearest.Advice(other.Kind, [.. NetworkTag.Kinds, HypernetworkKind])}");
+        shown += string.Concat(request.Networks.Select(use => use.Tag));
         return new(shown, text, negative, [.. request.Networks, .. Uses(ours, request, notes)], [.. tags.Where(tag => tag.Kind == HypernetworkKind).Select(Hypernetwork)], notes);
     }
 

@@ -51,6 +51,7 @@ public sealed class PromptNamesTests(PromptNamesTests.TinyBase tiny) : IClassFix
         Assert.InRange(effect.Share, 0.001, 1);
         Assert.Contains($"Lora hashes: \"mochi: {file.Metadata["sshs_model_hash"][..12]}\"", tagged.Infotext);
         Assert.StartsWith("1girl<lora:mochi:0.5:1>\n", tagged.Infotext);
+        Assert.StartsWith("1girl<lora:mochi-kohya:0.5:1>\n", named.Infotext);        // what was named beside the prompt can be drawn again from the text
     }
 
     [Fact]
