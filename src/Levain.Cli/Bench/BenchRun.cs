@@ -31,9 +31,16 @@ internal sealed class BenchRun : IProgress<RunEvent>
     /// <param name="rank">Rank of the LoRA.</param>
     /// <param name="part">What is trained.</param>
     /// <param name="steps">Steps, the first included.</param>
-    public static BenchRun Train(BenchScene scene, int side, int rank, TrainedPart part, int steps)
+    public static BenchRun Train(BenchScene scene, int side, int rank, TrainedPart part, int steps) => Train(scene, side, new NetworkSettings { Rank = rank, Alpha = rank, Train = part }, steps);
+
+    /// <summary>Trains a network.</summary>
+    /// <param name="scene">Base, folder and engine.</param>
+    /// <param name="side">Side of the picture, px.</param>
+    /// <param name="network">What is trained.</param>
+    /// <param name="steps">Steps, the first included.</param>
+    public static BenchRun Train(BenchScene scene, int side, NetworkSettings network, int steps)
     {
-        var settings = Settings(scene, side, rank, part, steps);
+        var settings = Settings(scene, side, network, steps);
         var problems = new Problems();
         using var random = new RunRandom(settings.Training.Seed!.Value);
         var plan = RunPlan.Make(settings, problems, random.Python);
@@ -64,7 +71,7 @@ internal sealed class BenchRun : IProgress<RunEvent>
 
     private static TimeSpan SinceStart => DateTime.Now - Process.GetCurrentProcess().StartTime;
 
-    private static RunSettings Settings(BenchScene scene, int side, int rank, TrainedPart part, int steps)
+    private static RunSettings Settings(BenchScene scene, int side, NetworkSettings network, int steps)
     {
         var pictures = Directory.CreateDirectory(Path.Combine(scene.Folder, $"pictures{side}")).FullName;
         PngFile.Write(Path.Combine(pictures, "drawn.png"), Drawn(side));
@@ -74,7 +81,7 @@ internal sealed class BenchRun : IProgress<RunEvent>
             Model = new() { Base = scene.BasePath },
             Dataset = new() { Folder = pictures, Resolution = new(side, side), EnableBucket = false },
             Cache = new() { Latents = LatentCache.Memory },
-            Network = new() { Rank = rank, Alpha = rank, Train = part },
+            Network = network,
             Training = new() { Steps = steps, Seed = 1, Memory = scene.Compute.Memory },
             Output = new() { Folder = Path.Combine(scene.Folder, "output") },
         };

@@ -40,6 +40,9 @@ internal sealed class BenchScene : IDisposable
     /// <summary>The process's own pages at their most so far, bytes.</summary>
     public long PeakBytes => peak.Bytes;
 
+    /// <summary>Watches for a new peak of memory from here on.</summary>
+    public void ForgetPeak() => peak.Forget();
+
     /// <summary>Measures the floor once more.</summary>
     public void MeasureFloor() => Floor = Math.Max(Floor, Models.Floor.Measure(Compute.Device, Clock).Best);
 

@@ -18,6 +18,9 @@ internal static partial class Benches
 /// <param name="Measure">Measures; a process of its own runs it, so that peaks of memory are its own.</param>
 internal sealed record Bench(string Name, string Summary, SyntheticBase? Base, bool Lean, Func<BenchScene, IEnumerable<BenchRow>> Measure)
 {
+    /// <summary>Whether it takes so long that it is measured only where it is named.</summary>
+    public bool OnRequest { get; init; }
+
     /// <summary>Whether bf16 is worth a reading of its own, where the processor is fast at it.</summary>
     public bool Halves => Base == SyntheticBase.Full && Name != "start";
 }

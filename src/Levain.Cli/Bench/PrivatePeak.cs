@@ -20,6 +20,9 @@ internal sealed class PrivatePeak : IDisposable
     /// <summary>The most so far, bytes; 0 where the system does not tell.</summary>
     public long Bytes => Interlocked.Read(ref bytes);
 
+    /// <summary>Begins anew.</summary>
+    public void Forget() => Interlocked.Exchange(ref bytes, 0);
+
     /// <inheritdoc/>
     public void Dispose()
     {

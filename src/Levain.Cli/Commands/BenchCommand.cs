@@ -16,7 +16,7 @@ internal static class BenchCommand
     {
         var what = new Argument<string[]>("WHAT")
         {
-            Description = string.Join("; ", Benches.All.Select(bench => $"{bench.Name}: {bench.Summary}")) + ". All of them by default.",
+            Description = string.Join("; ", Benches.All.Select(bench => $"{bench.Name}: {bench.Summary}")) + $". By default all but {string.Join(", ", Benches.All.Where(bench => bench.OnRequest).Select(bench => bench.Name))}.",
             Arity = ArgumentArity.ZeroOrMore,
         };
         var precision = new Option<Precision>("--precision") { Description = "fp32, bf16, or auto: fp32 and, where it is the faster one, bf16.", DefaultValueFactory = _ => Precision.Auto };
@@ -91,7 +91,7 @@ internal static class BenchCommand
 
     private static List<Bench.Bench> Chosen(string[] names, Problems problems)
     {
-        if (names is []) return [.. Benches.All];
+        if (names is []) return [.. Benches.All.Where(bench => !bench.OnRequest)];
         var chosen = new List<Bench.Bench>();
         foreach (var name in names)
         {

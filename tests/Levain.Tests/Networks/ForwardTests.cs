@@ -27,6 +27,67 @@ public sealed class ForwardTests(ITestOutputHelper output)
         Assert.Contains("kohya_lora", computed);
     }
 
+    [Fact]
+    public void Initial_values_have_the_references_distributions()
+    {
+        var (forward, compared) = (Golden.Json("networks", "forward.json"), 0);
+        foreach (var row in Golden.Json("networks", "initial_values.json").EnumerateObject())
+            foreach (var recorded in row.Value.EnumerateObject())
+            {
+                using var scope = NewDisposeScope();
+                var layer = Layer(recorded.Name);
+                var options = OptionsOf(row.Name, forward.GetProperty(row.Name));
+                if (row.Name == "ia3_in") options = options with { Form = options.Form with { OnInput = true } };
+                var (family, numbers) = options.AdapterAt(new(NetworkPart.UNet, layer), new() { UNetNames = [layer.Key] })!.Value;
+                using var network = Network.Of(family, family.Create(new(NetworkPart.UNet, layer), numbers), null);
+                network.Adapters[0].Initialize(new Generator(1));
+                foreach (var tensor in recorded.Value.EnumerateObject())
+                {
+                    var found = Found(network.Adapters[0], tensor.Name, layer);
+                    Assert.Equal(FakeLayer.Longs(tensor.Value[0]).Aggregate(1L, (product, side) => product * side), found.numel());
+                    Distributed($"{row.Name} {recorded.Name} {tensor.Name}", found, tensor.Value[1].GetString()!, layer);
+                }
+                compared++;
+            }
+        output.WriteLine($"{compared} adapters compared.");
+        Assert.True(compared > 0);
+
+        // A whole layer starts as it is: what is saved, the difference, is 0. kohya's DyLoRA keeps every rank by itself.
+        static Tensor Found(Adapter adapter, string name, FakeLayer layer)
+        {
+            if (adapter is Full) return name == "weight" ? adapter.WeightDelta() : adapter.BiasDelta()!;
+            if (adapter.Parameters.FirstOrDefault(parameter => parameter.Name == name) is { } whole && whole.Name.Split('.')[0] is not ("lora_A" or "lora_B")) return whole.Value;
+            var (half, rank) = (name.Split('.')[0], int.Parse(name.Split('.')[1]));
+            var pieces = adapter.Parameters.Where(parameter => parameter.Name.StartsWith(half + ".")).Select(parameter => parameter.Value).ToArray();
+            return cat(pieces, half == "lora_A" ? 0 : 1).select(half == "lora_A" ? 0 : 1, rank);
+        }
+    }
+
+    private static void Distributed(string where, Tensor values, string rule, FakeLayer layer)
+    {
+        const int Enough = 64;          // numbers from which on a spread says something
+        var largest = values.abs().max().item<float>();
+        var spread = values.numel() > 1 ? values.std().item<float>() : 0;
+        double number(string text) => text.Contains("sqrt") ? 1 / Math.Sqrt(double.Parse(text[(text.LastIndexOf('(') + 1)..].TrimEnd(')'))) : double.Parse(text);
+        if (rule is "0" or "1") Assert.True(values.sub(double.Parse(rule)).abs().max().item<float>() == 0, where);
+        else if (rule.StartsWith("uniform"))
+        {
+            var bound = number(rule["uniform(+-".Length..^1]);
+            Assert.True(largest <= bound * (1 + 1e-6), $"{where}: {largest} beyond {bound}");
+            if (values.numel() >= Enough) Assert.InRange(spread / (bound / Math.Sqrt(3)), 0.8, 1.2);
+        }
+        else if (rule.StartsWith("normal(0, "))
+        {
+            if (values.numel() >= Enough) Assert.InRange(spread / number(rule["normal(0, ".Length..^1]), 0.75, 1.25);
+            else Assert.NotEqual(0, largest);
+        }
+        else
+        {
+            Assert.StartsWith("norm of W over all axes but ", rule);
+            Close(Adapter.NormOver(layer.Weight, int.Parse(rule[^1..])), values, 1e-6, where);
+        }
+    }
+
     [Theory]
     [InlineData("linear")]
     [InlineData("conv1x1")]
