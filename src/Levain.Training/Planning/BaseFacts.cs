@@ -1,5 +1,6 @@
 using Levain.Core;
 using Levain.Models;
+using Levain.Networks;
 using Levain.Training.Settings;
 using TorchSharp;
 
@@ -14,8 +15,9 @@ namespace Levain.Training.Planning;
 public sealed record BaseFacts(long UNet, long TextEncoder, long Vae, bool WideNumbers, long Adapters)
 {
     /// <summary>Reads the header; what cannot be trained upon becomes a problem that says what the file is.</summary>
-    internal static BaseFacts? Read(ModelSettings model, NetworkSettings network, Problems problems)
+    internal static BaseFacts? Read(ModelSettings model, NetworkSettings network, Compat compat, Problems all)
     {
+        var problems = all.In("model");
         if (model.Base is not { } path) return null;
         if (model.Vae is { } vae && !File.Exists(vae) && !Directory.Exists(vae))
         {
@@ -37,7 +39,7 @@ public sealed record BaseFacts(long UNet, long TextEncoder, long Vae, bool WideN
             }
             long Count(ModelPart part) => source.Names(part).Sum(name => Product(source.ShapeOf(part, name)));
             return new(Count(ModelPart.UNet), Count(ModelPart.TextEncoder), Count(ModelPart.Vae),
-                source.Names(ModelPart.UNet).Take(1).Any(name => source.DtypeOf(ModelPart.UNet, name) is torch.ScalarType.Float32), AdapterNumbers(source, network));
+                source.Names(ModelPart.UNet).Take(1).Any(name => source.DtypeOf(ModelPart.UNet, name) is torch.ScalarType.Float32), all.Any ? 0 : AdapterNumbers(source, network, compat, all.In("network")));
         }
         catch (CheckpointException exception)
         {
@@ -46,29 +48,29 @@ public sealed record BaseFacts(long UNet, long TextEncoder, long Vae, bool WideN
         }
     }
 
-    // Down and up halves of every layer in the blocks a LoRA hangs on, by rank; ranks of single blocks change little and are left aside.
-    private static long AdapterNumbers(CheckpointSource source, NetworkSettings network)
+    // Every adapter as it will be made, and what keeps one from hanging on its layer.
+    private static long AdapterNumbers(CheckpointSource source, NetworkSettings network, Compat compat, Problems problems)
     {
         if (network is { RankFromWeights: true, Weights: { } weights }) return StartingFiles.Numbers(weights);
+        if (network.AdapterFamily is not { } family) return 0;
+        using var scope = TorchSharp.torch.NewDisposeScope();
+        using var outline = new ModelOutline(source);
+        var options = network.ToOptions(wholeAlpha: false, compat);
+        var targets = family.Targets(options);
         var total = 0L;
-        foreach (var (part, trained) in new[] { (ModelPart.UNet, network.Train is not TrainedPart.TextEncoder), (ModelPart.TextEncoder, network.Train is not TrainedPart.Unet) })
+        foreach (var site in new ModelLayers(options.TrainTextEncoder ? outline.TextEncoder : [], options.TrainUNet ? outline.UNet : []).Sites)
         {
-            if (!trained) continue;
-            foreach (var name in source.Names(part).Where(name => name.EndsWith(".weight", StringComparison.Ordinal)))
+            if (options.AdapterAt(site, targets) is not var (own, numbers)) continue;
+            if (own.Check(site, numbers) is { } problem)
             {
-                var shape = source.ShapeOf(part, name);
-                if (shape.Length is not (2 or 4) || !IsTarget(part, name, network.ConvRank is > 0)) continue;
-                var spatial = shape.Length == 4 && shape[2] > 1;
-                total += (spatial ? network.ConvRank ?? 0 : network.Rank) * (shape[0] + Product(shape) / shape[0]);
+                problems.Add(problem.Where, problem.What, problem.Fix);
+                return 0;
             }
+            total += own.Create(site, numbers).Parameters.Sum(parameter => parameter.Length);
         }
+        problems.Require(total > 0, "family", $"is {network.Family}, which finds no layer in this base to adapt.", "Look at preset, include, exclude and the ranks.");
         return total;
     }
-
-    private static bool IsTarget(ModelPart part, string name, bool convolutions) => part is ModelPart.TextEncoder
-        ? name.Contains(".layers.", StringComparison.Ordinal)
-        : name.Contains(".attentions.", StringComparison.Ordinal)
-          || convolutions && (name.Contains(".resnets.", StringComparison.Ordinal) || name.Contains("samplers.", StringComparison.Ordinal));
 
     private static long Product(long[] shape) => shape.Aggregate(1L, (product, side) => product * side);
 }

@@ -59,7 +59,7 @@ public sealed record RunPlan
     {
         if (settings.Training.Seed is null) throw new ArgumentException("A plan needs settings with a seed.");
         settings.Check(problems);
-        var model = BaseFacts.Read(settings.Model, settings.Network, problems.In("model"));
+        var model = BaseFacts.Read(settings.Model, settings.Network, settings.Compat, problems);
         StartingFiles.Check(settings, problems);
         var dataset = Pictures(settings, problems, random, skipBroken, checking, progress, cancel);
         if (dataset is null || model is null || problems.Any) return null;
