@@ -179,6 +179,7 @@ public sealed partial class Run : IDisposable
         if (updates) step++;
         diagnosis.Loss(value, step, batch.Keys);
         if (updates) diagnosis.Gradient(updater.GradientNorm, step);
+        if (updates && updater.Warning is { } warning) events?.Report(new RunWarned(warning));
         average.Add(batchesDone - slotShift, value);
         batchesDone++;
         Observer?.Ends(noised.Timesteps, value, updates ? updater.GradientNorm : null);

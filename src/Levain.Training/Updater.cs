@@ -1,7 +1,5 @@
-using Levain.Core;
 using Levain.Networks;
 using Levain.Training.Planning;
-using Levain.Training.Settings;
 using static TorchSharp.torch;
 
 namespace Levain.Training;
@@ -13,12 +11,15 @@ internal sealed class Updater : IDisposable
     private readonly IReadOnlyList<ParameterGroup> groups;
     private readonly TrainedParameters parameters;
     private readonly UpdateRule rule;
-    private readonly RateSchedule schedule;
-    private readonly RateOptions rates;
+    private readonly RateCurve? curve;      // null: the rates stay, or the optimizer makes them itself
     private readonly double limit;
-    private readonly bool untrainedGrow, followsSchedule;
+    private readonly bool untrainedGrow;
     private readonly long[][] made;         // updates of each tensor, group by group: an adapter left out of a step counts none
+    private readonly double? start;      // the step length to begin with, where one is found
+    private readonly int steps;
     private int updates;
+
+    private const int StuckLeast = 20, StuckShare = 10;
 
     private const string MadeName = "updates";
 
@@ -30,9 +31,9 @@ internal sealed class Updater : IDisposable
         parameters = new(network.Values, network.Gradients,
             [.. groups.Select(group => new TrainedGroup(group.Rate, [.. group.Parameters.Select(parameter => new TrainedTensor(parameter.Start, parameter.Shape))]))], settings.Optimizer.LearningRate);
         rule = settings.Optimizer.Options.Create(parameters);
+        (start, steps) = (rule.Distance, plan.Length.Steps);
         limit = settings.Optimizer.MaxGradNorm;
-        followsSchedule = settings.Optimizer.FollowsSchedule;
-        (schedule, rates) = RatesOf(plan);
+        curve = settings.Optimizer.FollowsSchedule ? new(settings.Schedule, plan.Length.Steps, settings.Optimizer.LearningRate) : null;
         untrainedGrow = settings.Compat.UntrainedGradientsGrow && groups.Sum(group => group.Length) < network.TrainedLength;
         made = [.. groups.Select(group => new long[group.Parameters.Count])];
     }
@@ -42,8 +43,7 @@ internal sealed class Updater : IDisposable
     {
         get
         {
-            var factor = Factor;
-            return [.. groups.Select((group, i) => new GroupRate(group.Name, rule.OwnRates?[i] ?? group.Rate * factor, rule.Distance))];
+            return [.. groups.Select((group, i) => new GroupRate(group.Name, rule.OwnRates?[i] ?? RateOf(group), rule.Distance))];
         }
     }
 
@@ -52,6 +52,10 @@ internal sealed class Updater : IDisposable
 
     /// <summary>Updates made, those of earlier runs that were gone on from included.</summary>
     public int Made => updates;
+
+    /// <summary>What the last update showed, in a sentence; null as a rule. A step length that has not grown over a tenth of the run is told once.</summary>
+    public string? Warning => start is not null && rule.Distance == start && updates == Math.Max(StuckLeast, steps / StuckShare)
+        ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $"The step length is still {start} after {updates} updates: the optimizer has not started. Raise d0 to 1e-5 or 1e-4, or d_coef.") : null;
 
     /// <summary>Length of the last update's gradient, before clipping.</summary>
     public double GradientNorm { get; private set; }
@@ -83,9 +87,9 @@ internal sealed class Updater : IDisposable
         using var frozen = no_grad();
         var gradient = network.Gradients;
         GradientNorm = Training.GradientNorm.Clip(gradient.narrow(0, 0, network.TrainedLength), limit);
-        var factor = Factor;
+        rule.Momentum = curve?.Momentum(updates);
+        rule.Step([.. groups.Select((group, i) => new GroupStep(i, RateOf(group), [.. Runs(group, parameters.Groups[i], made[i])]))]);
         updates++;
-        rule.Step([.. groups.Select((group, i) => new GroupStep(i, group.Rate * factor, [.. Runs(group, parameters.Groups[i], made[i])]))]);
         if (!untrainedGrow) gradient.zero_();
         else foreach (var group in groups) gradient.narrow(0, group.Start, group.Length).zero_();
         network.ForgetReached();
@@ -132,35 +136,7 @@ internal sealed class Updater : IDisposable
     /// <inheritdoc/>
     public void Dispose() => rule.Dispose();
 
-    // Some follow no schedule: they average over the run, or make their rates themselves.
-    private double Factor => followsSchedule ? schedule.Factor(updates, rates) : 1;
-
-    private static (RateSchedule, RateOptions) RatesOf(RunPlan plan)
-    {
-        var settings = plan.Settings.Schedule;
-        var schedule = RateSchedules.Named(TomlMap.Spell(settings.Type.ToString()))!;
-        var rules = PiecewiseRules.Parse(settings.StepRules);
-        // kohya hands these two half of its number of cycles, so that they run whole halves; a plain cosine has no number at all.
-        var cycles = settings.Type switch
-        {
-            ScheduleType.CosineWithRestarts => settings.Cycles,
-            ScheduleType.CosineWithMinLr or ScheduleType.WarmupStableDecay => settings.Cycles / 2.0,
-            _ => (double?)null,
-        };
-        return (schedule, new()
-        {
-            Total = plan.Length.Steps,
-            Warmup = plan.WarmupSteps,
-            Decay = plan.DecaySteps,
-            Cycles = cycles,
-            Power = settings.Power,
-            Timescale = settings.Timescale,
-            MinRatio = settings.MinRatio,
-            Rate = plan.Settings.Optimizer.LearningRate,
-            Pieces = rules?.Pieces ?? [],
-            LastPiece = rules?.Last ?? 1,
-        });
-    }
+    private double RateOf(ParameterGroup group) => curve?.Rate(updates, group.Rate) ?? group.Rate;
 }
 
 /// <summary>The learning rate of a group.</summary>

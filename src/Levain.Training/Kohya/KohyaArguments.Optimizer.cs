@@ -55,22 +55,52 @@ public static partial class KohyaArguments
         if (type < 0)
             problems.Add("--lr_scheduler", $"is {name}, which is not supported.", name is "adafactor" or "reduce_lr_on_plateau" or "cosine_warmup_with_min_lr"
                 ? $"Use one of {string.Join(", ", names)}." : Nearest.Advice(name, names));
-        string? rules = null;
-        foreach (var (key, value) in Literals(line, "lr_scheduler_args", problems))
+        var torch = line.Text("lr_scheduler_type");
+        var given = Literals(line, "lr_scheduler_args", problems).Select(pair => KeyValuePair.Create(pair.Name, pair.Value)).ToList();
+        var schedule = Plain(line, type < 0 ? null : name);
+        if (!string.IsNullOrEmpty(torch))
+            return schedule with
+            {
+                Torch = torch,
+                TorchOptions = TorchSchedules.Named(torch) is { } chosen ? PythonArguments.Read(given, "--lr_scheduler_args", chosen.Name, chosen.Defaults, static (options, map) => options.Map(map), problems) : null,
+            };
+        return PythonArguments.Read(given, "--lr_scheduler_args", name, schedule, (settings, map) => FunctionArguments(settings, map, optimizer.LearningRate), problems);
+    }
+
+    // What the functions behind kohya's names take beside what kohya hands them itself.
+    private static ScheduleSettings FunctionArguments(ScheduleSettings schedule, TomlMap map, double learningRate) => schedule.Type switch
+    {
+        ScheduleType.Cosine => schedule with { Waves = map.OptionalNumber("num_cycles", null) },
+        ScheduleType.Polynomial => schedule with { EndRate = map.Number("lr_end", schedule.EndRate) },
+        ScheduleType.CosineWithMinLr when schedule.MinRatio is null => schedule with { MinRatio = map.OptionalNumber("min_lr", null) / learningRate },
+        ScheduleType.PiecewiseConstant => schedule with { StepRules = map.OptionalText("step_rules", null) },
+        ScheduleType.WarmupStableDecay => schedule with
         {
-            if (key == "step_rules" && value is string text) rules = text;
-            else problems.Add("--lr_scheduler_args", $"has {key}={PythonText.Repr(value)}, which is not supported.", "Only piecewise_constant takes one: step_rules=\"1:100,0.1\" with the quotes inside.");
-        }
-        return new()
+            WarmupShape = map.Own("warmup_type", null, Shape, shape => shape, "'linear', 'cosine' or '1-sqrt'")?.Value ?? schedule.WarmupShape,
+            DecayShape = map.Own("decay_type", null, Shape, shape => shape, "'linear', 'cosine' or '1-sqrt'")?.Value ?? schedule.DecayShape,
+        },
+        _ => schedule,
+    };
+
+    private static Named? Shape(object name) => name switch
+    {
+        "linear" => new(RateShape.Linear),
+        "cosine" => new(RateShape.Cosine),
+        "1-sqrt" => new(RateShape.OneMinusRoot),
+        _ => null,
+    };
+
+    private sealed record Named(RateShape Value);
+
+    private static ScheduleSettings Plain(KohyaCommandLine line, string? name) =>
+        new()
         {
-            Type = Enum.GetValues<ScheduleType>().FirstOrDefault(value => type >= 0 && TomlMap.Spell(value.ToString()) == name),
+            Type = Enum.GetValues<ScheduleType>().FirstOrDefault(value => TomlMap.Spell(value.ToString()) == name),
             Warmup = line.Value("lr_warmup_steps") as StepsOrShare ?? StepsOrShare.None,
             Decay = line.Value("lr_decay_steps") as StepsOrShare ?? StepsOrShare.None,
             Cycles = line.Whole("lr_scheduler_num_cycles")!.Value,
             Power = line.Number("lr_scheduler_power")!.Value,
             Timescale = line.Whole("lr_scheduler_timescale"),
             MinRatio = line.Number("lr_scheduler_min_lr_ratio"),
-            StepRules = rules,
         };
-    }
 }

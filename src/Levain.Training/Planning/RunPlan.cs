@@ -66,7 +66,9 @@ public sealed record RunPlan
         var length = RunLength.Of(dataset.BatchCount, settings.Training);
         var saves = new NetworkSaves(settings.Output, length.Steps, length.Epochs);
         var plan = new RunPlan { Settings = settings, Dataset = dataset, Length = length, Saves = saves, Base = model, Warnings = Warn(settings, dataset, length, saves) };
-        problems.Require(settings.Schedule.Type is not ScheduleType.WarmupStableDecay || plan.WarmupSteps + plan.DecaySteps <= length.Steps, "schedule.warmup",
+        problems.Require(settings.Schedule.TorchOptions?.Steps is not { } made || made >= length.Steps, "schedule.total_steps",
+            $"is {settings.Schedule.TorchOptions?.Steps}, and the run has {length.Steps} steps.", $"Use {length.Steps}.");
+        problems.Require(settings.Schedule.Torch is not null || settings.Schedule.Type is not ScheduleType.WarmupStableDecay || plan.WarmupSteps + plan.DecaySteps <= length.Steps, "schedule.warmup",
             $"is {plan.WarmupSteps} steps and decay {plan.DecaySteps}, together more than the run's {length.Steps}.", "Shorten one of them.");
         return problems.Any ? null : plan;
     }
@@ -123,6 +125,7 @@ public sealed record RunPlan
             warnings.Add($"The warm-up lasts the whole run ({length.Steps} steps): the learning rate is never reached.");
         if (settings.Output.SaveEverySteps > length.Steps) warnings.Add($"output.save_every_steps is {settings.Output.SaveEverySteps}, more than the run's {length.Steps} steps: only the final file is written.");
         if (saves.EveryEpochs >= length.Epochs) warnings.Add($"Saving every {saves.EveryEpochs} epochs in a run of {length.Epochs}: only the final file is written.");
+        warnings.AddRange(OptimizerAdvice.Of(settings, length.Steps));
         if (settings.Optimizer is { UnetRate: 0, TextEncoderRate: 0 }) warnings.Add("Both learning rates are 0: nothing is learnt.");
         if (dataset.Report.Broken.Count > 0) warnings.Add($"{dataset.Report.Broken.Count} pictures that cannot be read are left out.");
         var there = saves.All(length.StepsPerEpoch).Where(save => File.Exists(save.Path)).Select(save => Path.GetFileName(save.Path)).Distinct().ToList();

@@ -125,16 +125,23 @@ public sealed record RunSettings
     public static (RunSettings Settings, Problems Problems) Read(string path, params IEnumerable<string> overrides) =>
         Parse(File.ReadAllText(path), Path.GetFileName(path), Path.GetDirectoryName(Path.GetFullPath(path))!, overrides);
 
+    /// <summary>As <see cref="Read(string, IEnumerable{string})"/>, upon settings that hold where the file says nothing.</summary>
+    public static (RunSettings Settings, Problems Problems) ReadUpon(RunSettings start, string path, params IEnumerable<string> overrides) =>
+        Parse(start, File.ReadAllText(path), Path.GetFileName(path), Path.GetDirectoryName(Path.GetFullPath(path))!, overrides);
+
     /// <summary>Reads the text of a run file.</summary>
     /// <param name="name">File name shown in messages.</param>
     /// <param name="folder">Where relative paths start.</param>
-    public static (RunSettings Settings, Problems Problems) Parse(string text, string name, string folder, params IEnumerable<string> overrides)
+    public static (RunSettings Settings, Problems Problems) Parse(string text, string name, string folder, params IEnumerable<string> overrides) =>
+        Parse(new RunSettings(), text, name, folder, overrides);
+
+    private static (RunSettings Settings, Problems Problems) Parse(RunSettings start, string text, string name, string folder, IEnumerable<string> overrides)
     {
         TomlDocument? document = null;
         var problems = new Problems(where => document?.Locate(where));
         document = TomlDocument.Parse(text, name, problems);
         foreach (var assignment in overrides) document.Set(assignment, problems);
-        return (TomlReader.Read(document, new RunSettings { Output = new() { Folder = Path.GetFullPath("output", folder) } }, Map, problems, folder), problems);
+        return (TomlReader.Read(document, start with { Output = start.Output with { Folder = Path.GetFullPath("output", folder) } }, Map, problems, folder), problems);
     }
 
     /// <summary>The text of a run file that says the same; settings that equal the defaults are left out.</summary>
@@ -157,7 +164,8 @@ public sealed record RunSettings
         Optimizer.Check(problems.In("optimizer"));
         problems.Require(Optimizer.TextEncoderStop is null || Network.Train is TrainedPart.Both, "optimizer.text_encoder_stop", $"is {Optimizer.TextEncoderStop?.Write()}, but network.train is \"{TomlMap.Spell(Network.Train.ToString())}\".",
             "It is for runs that train both parts; leave it out.");
-        Schedule.Check(problems.In("schedule"));
+        if (Optimizer.FollowsSchedule) Schedule.Check(problems.In("schedule"), Optimizer.LearningRate, Training.Epochs is null ? Training.Steps : null);
+        Planning.OptimizerAdvice.Check(this, problems);
         Training.Check(problems.In("training"), Compatibility is Compatibility.Kohya);
         Noise.Check(problems.In("noise"));
         Loss.Check(problems.In("loss"), Model.VParameterization);

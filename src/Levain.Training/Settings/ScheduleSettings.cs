@@ -66,8 +66,40 @@ public sealed record ScheduleSettings
     /// <summary>Rules of <see cref="ScheduleType.PiecewiseConstant"/>: factor:step pairs, then the last factor.</summary>
     public string? StepRules { get; init; }
 
+    /// <summary>Half waves of <see cref="ScheduleType.Cosine"/>, as a share of whole waves; null: one half.</summary>
+    public double? Waves { get; init; }
+
+    /// <summary>Rate at which <see cref="ScheduleType.Polynomial"/> ends. Default 1e-7.</summary>
+    public double EndRate { get; init; } = 1e-7;
+
+    /// <summary>Shape of the rise of <see cref="ScheduleType.WarmupStableDecay"/>. Default linear.</summary>
+    public RateShape WarmupShape { get; init; } = RateShape.Linear;
+
+    /// <summary>Shape of the fall of <see cref="ScheduleType.WarmupStableDecay"/>. Default cosine.</summary>
+    public RateShape DecayShape { get; init; } = RateShape.Cosine;
+
+    /// <summary>A class of <c>torch.optim.lr_scheduler</c> in place of <see cref="Type"/>, such as <c>OneCycleLR</c>; its own arguments are further keys of this table. Null: none.</summary>
+    public string? Torch { get; init; }
+
+    /// <summary>What belongs to the torch schedule alone; null without one.</summary>
+    public TorchScheduleOptions? TorchOptions
+    {
+        get => Torch is null ? null : torchOptions ?? TorchSchedules.Named(Torch)?.Defaults;
+        init => torchOptions = value;
+    }
+
+    private readonly TorchScheduleOptions? torchOptions;
+
     /// <summary>The table's keys.</summary>
-    public static ScheduleSettings Map(ScheduleSettings schedule, TomlMap map) => schedule with
+    public static ScheduleSettings Map(ScheduleSettings schedule, TomlMap map)
+    {
+        var torch = map.OptionalText("torch", schedule.Torch);
+        var usual = torch is null ? null : TorchSchedules.Named(torch)?.Defaults;
+        var options = usual is null ? null : map.Part(torch == schedule.Torch ? schedule.TorchOptions ?? usual : usual, usual, static (options, keys) => options.Map(keys));
+        return MapOwn(schedule, map, options is null) with { Torch = torch, TorchOptions = options };
+    }
+
+    private static ScheduleSettings MapOwn(ScheduleSettings schedule, TomlMap map, bool alone) => !alone ? schedule : schedule with
     {
         Type = map.Choice("type", schedule.Type),
         Warmup = map.Own("warmup", schedule.Warmup, StepsOrShare.Read, length => length.Write(), StepsOrShare.Form)!,
@@ -77,12 +109,30 @@ public sealed record ScheduleSettings
         Timescale = map.OptionalWhole("timescale", schedule.Timescale),
         MinRatio = map.OptionalNumber("min_ratio", schedule.MinRatio),
         StepRules = map.OptionalText("step_rules", schedule.StepRules),
+        Waves = map.OptionalNumber("waves", schedule.Waves),
+        EndRate = map.Number("end_rate", schedule.EndRate),
+        WarmupShape = map.Choice("warmup_shape", schedule.WarmupShape),
+        DecayShape = map.Choice("decay_shape", schedule.DecayShape),
     };
 
     /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>
-    public void Check(Problems problems)
+    /// <param name="learningRate">The run's learning rate; null leaves it out.</param>
+    /// <param name="steps">Steps of the run, of which shares are taken; null where they are not known yet.</param>
+    public void Check(Problems problems, double? learningRate = null, int? steps = null)
     {
-        problems.Require(Type is not (ScheduleType.Constant or ScheduleType.PiecewiseConstant) || Warmup.Resolve(int.MaxValue) == 0, "warmup",
+        if (Torch is not null)
+        {
+            if (TorchOptions is { } torch) torch.Check(problems);
+            else problems.Add("torch", $"is \"{Torch}\".", Torch.EndsWith("ReduceLROnPlateau", StringComparison.Ordinal) ? "It needs a loss at every step, which kohya does not give it either; use another schedule."
+                : Nearest.Advice(Torch, [.. TorchSchedules.All.Select(known => known.Name)]));
+            problems.Require(Warmup.Resolve(steps ?? int.MaxValue) == 0, "warmup", $"is {Warmup} with {Torch}, which has no warm-up.", "Leave it out.");
+            return;
+        }
+        problems.Require(Waves is null or > 0, "waves", $"is {Waves}.", "Use a positive number; 0.5 falls once.");
+        problems.Require(Type is not ScheduleType.Polynomial || learningRate is not { } rate || rate > EndRate, "end_rate",
+            $"is {EndRate}, not below the learning rate of {learningRate}.", "Use a higher learning rate, or another schedule.");
+        problems.Require(EndRate >= 0, "end_rate", $"is {EndRate}.", "Use 0 or more; 1e-7 is usual.");
+        problems.Require(Type is not (ScheduleType.Constant or ScheduleType.PiecewiseConstant) || Warmup.Resolve(steps ?? int.MaxValue) == 0, "warmup",
             $"is {Warmup} with type {TomlMap.Spell(Type.ToString())}, which has no warm-up.", "Use type = \"constant_with_warmup\", or leave warmup out.");
         problems.Require(Decay.Resolve(int.MaxValue) == 0 || Type is ScheduleType.WarmupStableDecay, "decay",
             $"is {Decay} with type {TomlMap.Spell(Type.ToString())}, which has no decay of its own.", "Use type = \"warmup_stable_decay\", or leave decay out.");

@@ -2,8 +2,10 @@ using System.Globalization;
 using System.Text.Json;
 using Levain.Core;
 using Levain.Training;
+using Levain.Training.Kohya;
 using Levain.Training.Settings;
 using Xunit;
+using static TorchSharp.torch;
 
 namespace Levain.Tests.Training;
 
@@ -15,42 +17,75 @@ public sealed class RateScheduleTests(ITestOutputHelper output)
     [InlineData("two_processes.json")]
     public void Recorded_curves_are_followed_and_refusals_are_told(string file)
     {
-        var (followed, refused, lacking) = (0, 0, new List<string>());
+        var (followed, refused) = (0, 0);
         foreach (var row in Golden.Json("schedules", file).EnumerateArray())
         {
             var processes = row.TryGetProperty("processes", out var count) ? count.GetInt32() : 1;
+            var (args, total) = (row.GetProperty("args"), row.GetProperty("total").GetInt32() * processes);
             var rates = row.GetProperty("lrs").EnumerateArray().Select(rate => rate.GetDouble()).ToList();
-            var args = row.GetProperty("args");
-            var name = args.TryGetProperty("lr_scheduler_type", out var type) ? type.GetString()! : args.GetProperty("lr_scheduler").GetString()!;
-            var schedule = RateSchedules.Named(name);
-            var problems = new Problems();
-            var options = schedule is null ? null : Options(args, row.GetProperty("total").GetInt32() * processes, rates[0], problems);
-            if (schedule is not null) schedule.Check(options!, problems);
-
+            var (settings, problems) = Read(args, rates[0], steps: total);
             if (row.TryGetProperty("error", out _))
             {
-                Assert.True(schedule is null || problems.Any, $"{args} should be refused.");
+                Assert.True(problems.Any, $"{args} should be refused.");
+                output.WriteLine($"{args}: {string.Join(" ", problems.All)}");
                 refused++;
                 continue;
             }
-            if (schedule is null)
-            {
-                lacking.Add(name);
-                continue;
-            }
             Assert.False(problems.Any, $"{args}: {string.Join(" ", problems.All)}");
-            var step = 0;
+            var (curve, step) = (new RateCurve(settings.Schedule, total, rates[0]), 0);
             foreach (var expected in row.GetProperty("rates").EnumerateArray())
             {
-                var factor = schedule.Factor(step++, options!);
                 var numbers = expected.ValueKind == JsonValueKind.Array ? expected.EnumerateArray().Select(rate => rate.GetDouble()).ToList() : [expected.GetDouble()];
                 for (var group = 0; group < numbers.Count; group++)
-                    Assert.True(Math.Abs(rates[group] * factor - numbers[group]) <= Math.Max(1e-18, 1e-9 * Math.Abs(numbers[group])),
-                        $"{args}, step {step - 1}: {rates[group] * factor:R}, expected {numbers[group]:R}.");
+                {
+                    var found = curve.Rate(step, rates[group]);
+                    Assert.True(Math.Abs(found - numbers[group]) <= Math.Max(1e-18, 1e-9 * Math.Abs(numbers[group])), $"{args}, step {step}: {found:R}, expected {numbers[group]:R}.");
+                }
+                step++;
             }
             followed++;
         }
-        output.WriteLine($"{file}: {followed} curves followed, {refused} refused as kohya does, {lacking.Count} of schedules this version lacks ({string.Join(", ", lacking.Distinct())}).");
+        output.WriteLine($"{file}: {followed} curves followed, {refused} refused as kohya does.");
+        Assert.NotEqual(0, followed);
+    }
+
+    [Fact]
+    public void AdaFactor_tells_the_rates_it_makes()
+    {
+        foreach (var row in Golden.Json("schedules", "adafactor_logged.json").EnumerateArray())
+        {
+            using var scope = NewDisposeScope();
+            using var frozen = no_grad();
+            const double rate = 1e-3;
+            var (settings, problems) = Read(row.GetProperty("args"), rate, "AdaFactor");
+            Assert.False(problems.Any, $"{row.GetProperty("args")}: {string.Join(" ", problems.All)}");
+            Assert.False(settings.Optimizer.FollowsSchedule);
+            var tensors = new[] { new TrainedTensor(0, [2, 2]), new TrainedTensor(4, [2, 2]) };
+            var (values, gradients) = (full(8, 0.1), full(8, 0.01));
+            using var rule = settings.Optimizer.Options.Create(new(values, gradients, [.. tensors.Select(tensor => new TrainedGroup(rate, [tensor]))], rate));
+            var step = 0;
+            foreach (var logged in row.GetProperty("logged").EnumerateArray())
+            {
+                // fp32: roots of means of squares.
+                for (var group = 0; group < 2; group++) Assert.Equal(logged[group].GetDouble(), rule.OwnRates![group], 1e-6 * logged[group].GetDouble());
+                step++;
+                gradients.fill_(0.01);
+                rule.Step([.. tensors.Select((tensor, i) => new GroupStep(i, rate, [new([tensor], step)]))]);
+            }
+        }
+    }
+
+    [Fact]
+    public void A_schedule_free_optimizer_follows_none()
+    {
+        foreach (var row in Golden.Json("schedules", "schedulefree.json") is { ValueKind: JsonValueKind.Array } list ? list.EnumerateArray().ToList() : [Golden.Json("schedules", "schedulefree.json")])
+        {
+            var rates = row.GetProperty("rates").EnumerateArray().Select(rate => rate.GetDouble()).ToList();
+            var (settings, problems) = Read(row.GetProperty("args"), rates[0], row.GetProperty("optimizer").GetString()!);
+            Assert.Empty(problems.All);
+            Assert.False(settings.Optimizer.FollowsSchedule);
+            Assert.All(rates, rate => Assert.Equal(settings.Optimizer.LearningRate, rate));
+        }
     }
 
     [Fact]
@@ -79,43 +114,27 @@ public sealed class RateScheduleTests(ITestOutputHelper output)
                 Assert.InRange(schedule.Factor(step, new() { Total = 100, Warmup = 10, Decay = 20, MinRatio = 0.1, Pieces = [(1, 50)], LastPiece = 0.1 }), 0, 1);
     }
 
-    private static RateOptions Options(JsonElement args, int total, double rate, Problems problems)
+    [Fact]
+    public void Torch_schedules_move_the_momentum_against_the_rate()
     {
-        int length(string name) => !args.TryGetProperty(name, out var value) ? 0
-            : value.GetDouble() < 1 ? (int)(value.GetDouble() * total) : value.GetInt32();
-        double? number(string name) => args.TryGetProperty(name, out var value) ? value.GetDouble() : null;
-        var name = args.GetProperty("lr_scheduler").GetString();
-        var cycles = number("lr_scheduler_num_cycles");
-        // kohya hands these two half of its number, so that they run whole halves.
-        if (name is "cosine_with_min_lr" or "warmup_stable_decay") cycles = (cycles ?? 1) / 2;
-        var options = new RateOptions
-        {
-            Total = total,
-            Rate = rate,
-            Warmup = length("lr_warmup_steps"),
-            Decay = length("lr_decay_steps"),
-            Cycles = cycles,
-            Power = number("lr_scheduler_power") ?? 1,
-            Timescale = (int?)number("lr_scheduler_timescale"),
-            MinRatio = number("lr_scheduler_min_lr_ratio"),
-        };
-        if (!args.TryGetProperty("lr_scheduler_args", out var extra)) return options;
-        foreach (var pair in extra.EnumerateArray().Select(item => item.GetString()!.Split('=', 2)))
-        {
-            var text = pair[1].Trim('\'', '"');
-            options = pair[0] switch
-            {
-                "step_rules" when PiecewiseRules.Parse(text) is { } rules => options with { Pieces = rules.Pieces, LastPiece = rules.Last },
-                "lr_end" => options with { End = double.Parse(text, CultureInfo.InvariantCulture) },
-                "num_cycles" when name == "cosine" => options with { Cycles = double.Parse(text, CultureInfo.InvariantCulture) },
-                "decay_type" => options with { DecayShape = Shape(text) },
-                "warmup_type" => options with { WarmupShape = Shape(text) },
-                _ => options,
-            };
-            problems.Require(pair[0] != "num_cycles" || name == "cosine", "num_cycles", "is given twice.", "Leave one out.");
-        }
-        return options;
+        var cycle = new OneCycleLrOptions { MaxLr = 1e-3, TotalSteps = 100 };
+        Assert.Equal(0.95, cycle.Momentum(0)!.Value, 12);
+        Assert.Equal(0.85, cycle.Momentum(29)!.Value, 12);
+        Assert.Equal(0.95, cycle.Momentum(99)!.Value, 12);
+        Assert.Equal(0.8, new CyclicLrOptions { BaseLr = 0, MaxLr = 1, StepSizeUp = 10 }.Momentum(10)!.Value, 12);
     }
 
-    private static RateShape Shape(string name) => name switch { "linear" => RateShape.Linear, "cosine" => RateShape.Cosine, _ => RateShape.OneMinusRoot };
+    // Settings as a command line gives them, and what is wrong with the optimizer and the schedule.
+    private static (RunSettings Settings, Problems Problems) Read(JsonElement args, double rate, string optimizer = "AdamW", int? steps = null)
+    {
+        static string text(JsonElement value) => value.ValueKind == JsonValueKind.String ? value.GetString()! : value.GetRawText();
+        var words = args.EnumerateObject().SelectMany(pair => pair.Value.ValueKind == JsonValueKind.Array
+            ? pair.Value.EnumerateArray().Select(text).Prepend("--" + pair.Name) : ["--" + pair.Name, text(pair.Value)]);
+        var (settings, all) = KohyaArguments.Read(["--optimizer_type", optimizer, "--learning_rate", rate.ToString("R", CultureInfo.InvariantCulture), .. words]);
+        var problems = new Problems();
+        foreach (var problem in all.All.Where(problem => problem.Where.Contains("lr_") || problem.Where.Contains("optimizer"))) problems.Add(problem.Where, problem.What, problem.Fix);
+        settings.Optimizer.Check(problems);
+        if (settings.Optimizer.FollowsSchedule) settings.Schedule.Check(problems, rate, steps);
+        return (settings, problems);
+    }
 }
