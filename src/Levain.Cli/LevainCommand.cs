@@ -23,6 +23,7 @@ internal static class LevainCommand
         KohyaCommand.Create(),
         ImportCommand.Create(),
         CheckCommand.Create(),
+        PresetsCommand.Create(),
         InspectCommand.Create(),
         SampleCommand.Create(),
         RegCommand.Create(),

@@ -13,6 +13,9 @@ internal sealed class RunFileArguments
     /// <summary>Settings that go before the file's.</summary>
     public Option<string[]> Set { get; } = new("--set") { Description = "A setting that goes before the file's, as network.rank=8. May be repeated.", AllowMultipleArgumentsPerToken = false };
 
+    /// <summary>Settings that hold where the file says nothing.</summary>
+    public Option<string?> Preset { get; } = new("--preset") { Description = "One of the guide's presets: it holds where the run file says nothing. levain presets lists them.", HelpName = "NAME" };
+
     /// <summary>Goes on without broken pictures.</summary>
     public Option<bool> SkipBroken { get; } = new("--skip-broken") { Description = "Go on without pictures that cannot be read." };
 
@@ -21,6 +24,7 @@ internal sealed class RunFileArguments
     {
         command.Arguments.Add(File);
         command.Options.Add(Set);
+        command.Options.Add(Preset);
         command.Options.Add(SkipBroken);
         return command;
     }
@@ -36,7 +40,8 @@ internal sealed class RunFileArguments
         if (file is null) problems.Add("RUN.toml", "is not named.", "Name a run file; levain train --from-folder PICTURES --base MODEL writes one.");
         else if (!System.IO.File.Exists(file.FullName)) problems.Add(file.ToString(), "is not there.", "Name a run file; levain train --from-folder PICTURES --base MODEL writes one.");
         problems.ThrowIfAny();
-        var (settings, found) = RunSettings.Read(file!.FullName, given.GetValue(Set) ?? []);
+        var start = given.GetValue(Preset) is { } preset ? Commands.PresetsCommand.Find(preset).Settings : new();
+        var (settings, found) = RunSettings.ReadUpon(start, file!.FullName, given.GetValue(Set) ?? []);
         return (settings.Seeded(seed?.Invoke(settings) ?? Random.Shared.NextInt64(uint.MaxValue + 1L)), found);
     }
 }
