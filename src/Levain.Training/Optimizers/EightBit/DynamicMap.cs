@@ -1,4 +1,6 @@
 using System.Numerics;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using static TorchSharp.torch;
 
 namespace Levain.Training.EightBit;
@@ -8,7 +10,7 @@ namespace Levain.Training.EightBit;
 /// A byte names one of them.
 /// </summary>
 /// <remarks>Dettmers et al. 2022, https://arxiv.org/abs/2110.02861, appendix; numbers and nearest-entry rounding as bitsandbytes' CUDA kernels have them.</remarks>
-internal sealed class DynamicMap
+internal sealed unsafe class DynamicMap
 {
     private const int Decades = 7;
 
@@ -17,7 +19,7 @@ internal sealed class DynamicMap
 
     private readonly float[] entries;
     private readonly float[] midpoints;         // between 0 and the first entry above, and so on
-    private readonly byte[] bucketCounts;       // midpoints below a bucket's first number
+    private readonly int[] bucketCounts;        // midpoints below a bucket's first number
     private readonly int firstBucket;
     private readonly int zero;
 
@@ -42,7 +44,7 @@ internal sealed class DynamicMap
         midpoints = [.. above.Zip(above.Skip(1), (low, high) => (low + high) * 0.5f), float.PositiveInfinity];
         firstBucket = Bucket(midpoints[0]);
         bucketCounts = [.. Enumerable.Range(firstBucket, Bucket(1) + 1 - firstBucket)
-            .Select(bucket => (byte)midpoints.Count(midpoint => midpoint < BitConverter.Int32BitsToSingle(bucket << BucketShift)))];
+            .Select(bucket => midpoints.Count(midpoint => midpoint < BitConverter.Int32BitsToSingle(bucket << BucketShift)))];
     }
 
     /// <summary>For first moments.</summary>
@@ -59,7 +61,7 @@ internal sealed class DynamicMap
     {
         var size = Math.Abs(x);
         var bucket = Math.Clamp(Bucket(size) - firstBucket, 0, bucketCounts.Length - 1);
-        int count = bucketCounts[bucket];
+        var count = bucketCounts[bucket];
         if (x >= 0 ? size > midpoints[count] : size >= midpoints[count]) count++;
         return (byte)(x >= 0 ? zero + count : Math.Max(0, zero - count));       // there is no −1
     }
@@ -67,7 +69,13 @@ internal sealed class DynamicMap
     /// <summary>Decodes a block.</summary>
     public void Decode(ReadOnlySpan<byte> codes, float largest, Span<float> numbers)
     {
-        for (var i = 0; i < codes.Length; i++) numbers[i] = entries[codes[i]] * largest;
+        var i = 0;
+        if (Avx2.IsSupported)
+            fixed (float* table = entries, to = numbers)
+            fixed (byte* from = codes)
+                for (; i <= codes.Length - Vector256<float>.Count; i += Vector256<float>.Count)
+                    (Avx2.GatherVector256(table, Avx2.ConvertToVector256Int32(from + i), sizeof(float)) * largest).Store(to + i);
+        for (; i < codes.Length; i++) numbers[i] = entries[codes[i]] * largest;
     }
 
     /// <summary>Encodes a block by its largest number.</summary>
@@ -83,12 +91,39 @@ internal sealed class DynamicMap
             codes.Fill((byte)zero);
             return 0;
         }
-        for (var i = 0; i < numbers.Length; i++)
+        var i = Avx2.IsSupported ? EncodeByEight(numbers, largest, codes, keepSign) : 0;
+        for (; i < numbers.Length; i++)
         {
             var code = Nearest(numbers[i] / largest);
             codes[i] = keepSign && code == zero && float.IsNegative(numbers[i]) ? (byte)(zero - 1) : code;
         }
         return largest;
+    }
+
+    // As Nearest and the loop above, eight numbers at a time; how many were encoded.
+    private int EncodeByEight(ReadOnlySpan<float> numbers, float largest, Span<byte> codes, bool keepSign)
+    {
+        var i = 0;
+        var (middle, last, first) = (Vector256.Create(zero), Vector256.Create(bucketCounts.Length - 1), Vector256.Create(firstBucket));
+        fixed (float* from = numbers, between = midpoints)
+        fixed (int* counts = bucketCounts)
+        fixed (byte* to = codes)
+            for (; i <= numbers.Length - Vector256<float>.Count; i += Vector256<float>.Count)
+            {
+                var x = Vector256.Load(from + i) / Vector256.Create(largest);
+                var size = Vector256.Abs(x);
+                var bucket = Vector256.Min(Vector256.Max((size.AsInt32() >>> BucketShift) - first, Vector256<int>.Zero), last);
+                var count = Avx2.GatherVector256(counts, bucket, sizeof(int));
+                var midpoint = Avx2.GatherVector256(between, count, sizeof(float));
+                var below = Vector256.LessThan(x, Vector256<float>.Zero);
+                var beyond = Vector256.ConditionalSelect(below, Vector256.GreaterThanOrEqual(size, midpoint), Vector256.GreaterThan(size, midpoint));
+                count -= beyond.AsInt32();
+                var code = Vector256.ConditionalSelect(below.AsInt32(), Vector256.Max(middle - count, Vector256<int>.Zero), middle + count);
+                if (keepSign) code += Vector256.Equals(code, middle) & (x.AsInt32() >> 31);
+                var halves = Vector128.Narrow(code.GetLower(), code.GetUpper()).AsUInt16();
+                *(ulong*)(to + i) = Vector128.Narrow(halves, halves).AsUInt64().ToScalar();
+            }
+        return i;
     }
 
     private static float Largest(ReadOnlySpan<float> numbers)
