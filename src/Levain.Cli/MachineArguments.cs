@@ -10,7 +10,7 @@ namespace Levain.Cli;
 /// <summary>The words of commands that compute a run: device, memory, threads. They go before the run file's <c>[training]</c>.</summary>
 internal sealed class MachineArguments
 {
-    private const string ThreadsKey = "threads", DeviceKey = "device", PrecisionKey = "precision", ProcessorKey = "processor";
+    private const string ThreadsKey = "threads", DeviceKey = "device", PrecisionKey = "precision", ProcessorKey = "processor", ProductsKey = "large products by convolution";
 
     /// <summary>Where to compute.</summary>
     public Option<string> Device { get; } = new("--device") { Description = "auto, cpu, cuda or cuda:N.", DefaultValueFactory = _ => "auto", HelpName = "DEVICE" };
@@ -48,6 +48,7 @@ internal sealed class MachineArguments
                 _ => Enum.TryParse<torch.ScalarType>(was(PrecisionKey), out var dtype) ? dtype : null,
             },
             Threads = given.GetValue(Threads) ?? run.Training.Threads ?? (int.TryParse(was(ThreadsKey), CultureInfo.InvariantCulture, out var threads) ? threads : 0),
+            ProductsByConvolution = bool.TryParse(was(ProductsKey), out var products) ? products : null,
             Memory = given.GetValue(Memory) ?? run.Training.Memory,
         };
     }
@@ -58,6 +59,7 @@ internal sealed class MachineArguments
         [DeviceKey] = compute.Device.ToString(),
         [PrecisionKey] = compute.Dtype.ToString(),
         [ThreadsKey] = torch.get_num_threads().ToString(CultureInfo.InvariantCulture),
+        [ProductsKey] = Engine.ProductsByConvolution.ToString(),
         [ProcessorKey] = Processor.Name ?? Environment.GetEnvironmentVariable("PROCESSOR_IDENTIFIER") ?? "",
     };
 }

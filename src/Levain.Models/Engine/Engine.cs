@@ -43,6 +43,7 @@ public static class Engine
                 NativeLibraries.Load();
                 started = true;
             }
+            if (options.ProductsByConvolution is { } chosen) ProductsByConvolution = chosen;
             set_num_threads(options.Threads > 0 ? options.Threads : Processor.PhysicalCores);
         }
         return Choose(options);
@@ -52,7 +53,7 @@ public static class Engine
     internal static Compute Choose(EngineOptions options)
     {
         var device = Choose(options.Device);
-        return new(device, Choose(options.Dtype, device), options.Memory);
+        return new(device, Choose(options.Dtype, device), options.Memory) { ChosenByMachine = options.Dtype is null };
     }
 
     private static Device Choose(string name)

@@ -14,6 +14,9 @@ public sealed record EngineOptions
     /// <summary>Threads of one operation; 0 for one per physical core.</summary>
     public int Threads { get; init; }
 
+    /// <summary>How large matrix products are computed, see <see cref="Engine.ProductsByConvolution"/>; null to measure it where it matters.</summary>
+    public bool? ProductsByConvolution { get; init; }
+
     /// <summary>What a training step keeps for its backward pass.</summary>
     public MemoryPolicy Memory { get; init; } = MemoryPolicy.Auto;
 }

@@ -8,11 +8,13 @@ namespace Levain.Models;
 public sealed class EmbeddingLayer : Module<Tensor, Tensor>
 {
     private readonly Parameter weight;
+    private readonly ScalarType dtype;
 
     /// <param name="count">Rows of the table.</param>
     /// <param name="width">Width of a vector.</param>
     public EmbeddingLayer(long count, long width, Compute compute) : base(nameof(EmbeddingLayer))
     {
+        dtype = compute.Dtype;
         weight = Frozen.Empty(compute, count, width);
         RegisterComponents();
     }
@@ -22,5 +24,9 @@ public sealed class EmbeddingLayer : Module<Tensor, Tensor>
 
     /// <param name="ids">Rows wanted, int64 [...].</param>
     /// <returns>Their vectors, [..., width].</returns>
-    public override Tensor forward(Tensor ids) => weight.index_select(0, ids.flatten()).view([.. ids.shape, weight.shape[1]]);
+    public override Tensor forward(Tensor ids)
+    {
+        using var scope = NewDisposeScope();
+        return weight.index_select(0, ids.flatten()).to_type(dtype).view([.. ids.shape, weight.shape[1]]).MoveToOuterDisposeScope();
+    }
 }

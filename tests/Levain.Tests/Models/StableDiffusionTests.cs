@@ -24,6 +24,16 @@ public sealed class StableDiffusionTests
     }
 
     [Fact]
+    public void A_model_too_narrow_to_gain_by_bf16_stays_in_fp32_unless_bf16_was_asked_for()
+    {
+        var half = Compute.Cpu with { Dtype = ScalarType.BFloat16 };
+        using var chosen = StableDiffusion.Open(TinyBase, half with { ChosenByMachine = true });
+        using var asked = StableDiffusion.Open(TinyBase, half);
+        Assert.Equal(ScalarType.Float32, chosen.Compute.Dtype);
+        Assert.Equal(ScalarType.BFloat16, asked.Compute.Dtype);
+    }
+
+    [Fact]
     public void Lean_memory_keeps_narrow_weights_and_computes_the_same_numbers()
     {
         using var scope = NewDisposeScope();
