@@ -37,7 +37,7 @@ internal sealed class Baking(Screen screen)
 
         var compute = Engine.Start(engine);
         using var random = new RunRandom(settings.Training.Seed!.Value, python);
-        using var model = StableDiffusion.Open(settings.Model.Base!, compute, settings.Model.Vae);
+        using var model = StableDiffusion.Open(settings.Model.Base!, compute, settings.Model.Vae, trainable: settings.Trains is Trains.Model);
         return RunWatch.Show(screen, console =>
         {
             using var listeners = new Listeners([console, .. Logs(plan)]);

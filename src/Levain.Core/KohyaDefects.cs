@@ -13,7 +13,7 @@ public enum DefectTreatment
     Kept,
 }
 
-/// <summary>Something kohya's trainer does by mistake, as far as LoRAs for SD 1.x meet it.</summary>
+/// <summary>Something kohya's trainers do by mistake, as far as SD 1.x meets it.</summary>
 /// <param name="Id">Its number; K-35 for example. Defects that are told apart further have a letter.</param>
 /// <param name="Kohya">What kohya does.</param>
 /// <param name="Default">What is done without the switch.</param>
@@ -21,7 +21,7 @@ public enum DefectTreatment
 /// <param name="Flag">The flag of <see cref="Compat"/> that repeats it; null where none does.</param>
 public sealed record KohyaDefect(string Id, string Kohya, string Default, DefectTreatment Treatment, string? Flag = null);
 
-/// <summary>The defects that training a LoRA for SD 1.x meets; docs/compat.md is printed from this list.</summary>
+/// <summary>The defects that training for SD 1.x meets; docs/compat.md is printed from this list.</summary>
 /// <remarks>Found in kohya-ss/sd-scripts 48d368f, by reading and by running it.</remarks>
 public static class KohyaDefects
 {
@@ -58,6 +58,8 @@ public static class KohyaDefects
         Repeats("K-28", "Files saved by step count the epoch from 0 in ss_epoch.", "The epoch is counted from 1.", nameof(Compat.ZeroBasedStepEpoch)),
         Repeats("K-29", "The learning rates logged with a step are those of the next, and groups are logged again under numbers and wrong names.", "The rates that were used, once.", nameof(Compat.LogsNextRates)),
         new("K-30", "An alpha that was never given is saved as a 64-bit whole number.", "The alpha is a 32-bit number.", DefectTreatment.Repeated),
+        Never("K-32", "train_db.py stops on an exception at the step at which its text encoder is to rest.", "The text encoder rests from then on; with the switch the setting is refused."),
+        Never("K-33", "fine_tune.py stops on an exception where latents are not cached.", "It works; with the switch the setting is refused."),
         Repeats("K-35", "Transparent pictures lose their alpha without being put on a ground; rotation by EXIF and wide colours are ignored; 16-bit gray is cut.", "Pictures are read as they look.", nameof(Compat.RawPixels)),
         Repeats("K-35b", "Only .png .jpg .jpeg .webp .bmp, all in lower or all in upper case, count as pictures.", "Every picture that can be read counts.", nameof(Compat.NarrowImageNames)),
         new("K-37", "Of more regularization pictures than are needed, only the first by name are used.", "The same, and a warning says how many are never used.", DefectTreatment.Kept),

@@ -9,13 +9,15 @@ public sealed class StableDiffusion : IDisposable
 {
     private readonly CheckpointSource source;
     private readonly InitialDraws draws;
+    private readonly bool trainable;
     private UNet? unet;
     private Vae? vae;
     private ClipTextModel? textEncoder;
 
-    private StableDiffusion(CheckpointSource source, Compute compute, string? vaePath)
+    private StableDiffusion(CheckpointSource source, Compute compute, string? vaePath, bool trainable)
     {
         this.source = source;
+        this.trainable = trainable;
         Compute = compute;
         draws = new(source, vaePath);
     }
@@ -24,18 +26,19 @@ public sealed class StableDiffusion : IDisposable
     /// <param name="path">The file or folder.</param>
     /// <param name="compute">Where and how to compute.</param>
     /// <param name="vaePath">A VAE to use in place of the model's own; null keeps its own.</param>
+    /// <param name="trainable">Whether its own weights will be trained: they are then kept as wide as they are computed with, also where memory is scarce.</param>
     /// <exception cref="CheckpointException">The file is damaged or is not an SD 1.x base model.</exception>
-    public static StableDiffusion Open(string path, Compute compute, string? vaePath = null) =>
-        Opened(CheckpointSource.Open(path, vaePath), compute, vaePath);
+    public static StableDiffusion Open(string path, Compute compute, string? vaePath = null, bool trainable = false) =>
+        Opened(CheckpointSource.Open(path, vaePath), compute, vaePath, trainable);
 
     // In bf16 a model this narrow spends more on starting operations than it gains in them: 32 to 64 channels take twice as long.
     private const long Narrow = 128;
 
-    private static StableDiffusion Opened(CheckpointSource source, Compute compute, string? vaePath)
+    private static StableDiffusion Opened(CheckpointSource source, Compute compute, string? vaePath, bool trainable)
     {
         const string First = "conv_in.weight";
         var narrow = source.Has(ModelPart.UNet, First) && source.ShapeOf(ModelPart.UNet, First)[0] < Narrow;
-        return new(source, compute is { ChosenByMachine: true, Device.type: TorchSharp.DeviceType.CPU } && narrow ? compute with { Dtype = ScalarType.Float32 } : compute, vaePath);
+        return new(source, compute is { ChosenByMachine: true, Device.type: TorchSharp.DeviceType.CPU } && narrow ? compute with { Dtype = ScalarType.Float32 } : compute, vaePath, trainable);
     }
 
     /// <summary>Where and how it computes.</summary>
@@ -84,7 +87,7 @@ public sealed class StableDiffusion : IDisposable
 
     // Lean keeps the weights as narrow as the file has them and widens each for the moment of its use: the numbers are the same.
     private Compute Stored(ModelPart part, string sample) =>
-        Compute is { Memory: MemoryPolicy.Lean, Dtype: ScalarType.Float32 } && source.Has(part, sample) && source.DtypeOf(part, sample) is ScalarType.Float16 or ScalarType.BFloat16 ? Compute with { Storage = source.DtypeOf(part, sample) } : Compute;
+        !trainable && Compute is { Memory: MemoryPolicy.Lean, Dtype: ScalarType.Float32 } && source.Has(part, sample) && source.DtypeOf(part, sample) is ScalarType.Float16 or ScalarType.BFloat16 ? Compute with { Storage = source.DtypeOf(part, sample) } : Compute;
 
     private T Filled<T>(ModelPart part, Func<ComponentWeights, T> create) where T : nn.Module
     {

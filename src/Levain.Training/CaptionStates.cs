@@ -9,7 +9,8 @@ namespace Levain.Training;
 /// <param name="encoder">The text encoder, adapters on it or not.</param>
 /// <param name="model">Length of captions, clip skip, weights.</param>
 /// <param name="changes">Whether a caption's states can differ from step to step: the encoder is trained, or its adapters drop out.</param>
-internal sealed class CaptionStates(ClipTextModel encoder, ModelSettings model, bool changes) : IDisposable
+/// <param name="words">Words with vectors of their own, and the ids of those; null: none.</param>
+internal sealed class CaptionStates(ClipTextModel encoder, ModelSettings model, bool changes, IReadOnlyDictionary<string, int>? words = null) : IDisposable
 {
     private const long MostBytes = 128 << 20;
     private readonly Dictionary<string, Tensor> kept = [];
@@ -50,5 +51,5 @@ internal sealed class CaptionStates(ClipTextModel encoder, ModelSettings model, 
 
     private TokenWindows Windows(string caption) => model.WeightedCaptions
         ? TokenWindows.Of(PromptAttention.Parse(caption, breaks: false).Select(piece => (piece.Text, piece.Weight)), model.MaxTokenLength)
-        : TokenWindows.Of(caption, model.MaxTokenLength);
+        : TokenWindows.Of(words is null ? ClipTokenizer.Instance.Encode(caption) : ClipTokenizer.Instance.Encode(caption, words), model.MaxTokenLength);
 }

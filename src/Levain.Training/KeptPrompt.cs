@@ -1,5 +1,4 @@
 using Levain.Models;
-using Levain.Networks;
 using static TorchSharp.torch;
 
 namespace Levain.Training;
@@ -38,13 +37,13 @@ internal sealed class KeptPrompt : IDisposable
 
     /// <summary>How far the network has moved from an answer, a scalar; differentiable. The caller's scope owns it.</summary>
     /// <param name="turn">Which answer: they are gone through in turn.</param>
-    /// <param name="network">The network on the base, told the timestep.</param>
+    /// <param name="trained">What is trained, told the timestep.</param>
     /// <param name="states">Encodes the prompt with the network on the text encoder.</param>
-    public Tensor Loss(int turn, StableDiffusion model, Network network, Func<IReadOnlyList<string>, Tensor> states)
+    public Tensor Loss(int turn, StableDiffusion model, Trained trained, Func<IReadOnlyList<string>, Tensor> states)
     {
         using var scope = NewDisposeScope();
         var (noisy, timestep, target) = answers[turn % answers.Count];
-        network.Timesteps = [timestep];
+        trained.At([timestep]);
         var prediction = model.UNet.call(noisy, tensor(new[] { (float)timestep }).to(noisy.device), states([prompt]));
         return nn.functional.mse_loss(prediction, target).mul(weight).MoveToOuterDisposeScope();
     }

@@ -18,10 +18,10 @@ public sealed partial class Run
         if (asked.KohyaResume is { } path)
         {
             var snapshot = Snapshot.Read(KohyaState.Find(path) ?? throw new RunException($"{path} is gone."));
-            if (snapshot.NetworkValues.numel() != network.Values.numel())
-                throw new RunException($"{path} holds a network of {snapshot.NetworkValues.numel():N0} numbers, and this run trains {network.Values.numel():N0}. Give the options that it was trained with.");
-            network.Values.copy_(snapshot.NetworkValues);
-            network.Forget();
+            if (snapshot.NetworkValues.numel() != trained.Values.numel())
+                throw new RunException($"{path} holds a network of {snapshot.NetworkValues.numel():N0} numbers, and this run trains {trained.Values.numel():N0}. Give the options that it was trained with.");
+            trained.Values.copy_(snapshot.NetworkValues);
+            trained.Forget();
             updater.Restore(snapshot.Slots, snapshot.NetworkGradients, snapshot.At.Updates ?? snapshot.At.Step);
             random.Restore(snapshot.Random.Python, snapshot.Random.Torch);
             made = snapshot.At.Step;

@@ -5,14 +5,14 @@ public sealed partial class Run
     private void Draw(int? afterEpoch)
     {
         if (settings.Samples.Prompts.Count == 0) return;
-        network.Training = false;
+        trained.Training = false;
         try
         {
             foreach (var path in WithAverage(() => pictures.Draw(step, afterEpoch).ToList())) events?.Report(new PictureDrawn(path, step));
         }
         finally
         {
-            network.Training = true;
+            trained.Training = true;
             if (latents is not null) model.ReleaseVae();        // nothing else of the run needs it
         }
     }

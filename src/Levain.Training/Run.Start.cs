@@ -1,5 +1,6 @@
 using Levain.Formats;
 using Levain.Networks;
+using Levain.Training.Settings;
 using static TorchSharp.torch;
 
 namespace Levain.Training;
@@ -21,6 +22,8 @@ public sealed partial class Run
         }
         return merged;
     }
+
+    private Trained StartTraining() => settings.Trains is Trains.Model ? new TrainedModel(settings, model) : new TrainedNetwork(StartNetwork(), settings, random);
 
     // New, with the values of a file, or with its ranks too.
     private Network StartNetwork()

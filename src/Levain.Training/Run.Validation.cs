@@ -27,7 +27,7 @@ public sealed partial class Run
         using var own = new RunRandom(settings.Validation.Seed ?? plan.Seed);
         own.Skip(2);                                        // the loader's seed for workers, which are not there
         var losses = new LossAverage();
-        network.Training = false;
+        trained.Training = false;
         try
         {
             WithAverage(() =>
@@ -41,7 +41,7 @@ public sealed partial class Run
                 return count;
             });
         }
-        finally { network.Training = true; }
+        finally { trained.Training = true; }
         Note(losses, afterEpoch);
     }
 
@@ -54,7 +54,7 @@ public sealed partial class Run
         var context = captions.Of(batch.Captions);
         var noised = objective.Noise(z, own, timestep);
         var times = tensor(noised.Timesteps.Select(t => (float)t).ToArray()).to(z.device);
-        network.Timesteps = noised.Timesteps;
+        trained.At(noised.Timesteps);
         var loss = (double)objective.Loss(model.UNet.call(noised.Noisy, times, context), noised, batch.LossWeights, batch.Masks).item<float>();
         Observer?.Judged(loss);
         return loss;

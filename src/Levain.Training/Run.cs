@@ -31,7 +31,7 @@ public sealed partial class Run : IDisposable
     private readonly CachedLatents? latents;
     private readonly ValidationLoader? validation;
     private readonly List<Network> merged;
-    private readonly Network network;
+    private readonly Trained trained;
     private readonly BatchLoader loader;
     private readonly KeptPrompt? kept;
     private readonly NetworkAverage? ema;
@@ -40,7 +40,7 @@ public sealed partial class Run : IDisposable
     private readonly Updater updater;
     private readonly Diagnosis diagnosis;
     private readonly LossAverage average = new();
-    private readonly NetworkWriter files;
+    private readonly ResultFiles files;
     private readonly RunSnapshots snapshots;
     private readonly SamplePictures pictures;
 
@@ -66,11 +66,7 @@ public sealed partial class Run : IDisposable
         latents = LatentPreparation.Cache(plan, model, random, events, cancel);
         objective = new(settings.Noise, settings.Loss, settings.Model.VParameterization, compat);
         kept = AskBase();
-        network = StartNetwork();
-        network.Attach();
-        network.Training = true;
-        network.DropoutSource = random.Torch;
-        network.RankSource = random.Python;
+        trained = StartTraining();
         model.UNet.Draws = random.Torch;          // blocks that are computed twice drop the same twice
 
         loader = new(plan.Dataset, random.Python, random.EpochOrder, plan.Length.Steps, latents)
@@ -78,12 +74,12 @@ public sealed partial class Run : IDisposable
             Workers = settings.Training.LoaderWorkers > 0 ? new(settings.Training.LoaderWorkers, settings.Training.PersistentWorkers, random.EpochOrder) : null,
         };
         validation = plan.Dataset.Validation.Count > 0 ? new(plan.Dataset, plan.Length.Steps, latents) : null;
-        updater = new(network, plan);
-        ema = settings.Training.EmaDecay is { } decay ? new(network.Values, decay) : null;
-        captions = new(model.TextEncoder, settings.Model, changes: StatesChange());
+        updater = new(trained, plan);
+        ema = settings.Training.EmaDecay is { } decay ? new(trained.Values, decay) : null;
+        captions = new(model.TextEncoder, settings.Model, changes: trained.StatesChange, trained.Words);
         diagnosis = new(plainSquares: settings.Loss is { Type: LossType.L2, MinSnrGamma: null or 0, DebiasedEstimation: false, ScaleVLikeNoise: false, VPredLike: null or 0 });
         snapshots = new(plan, this.options, events);
-        files = new(plan, network, () => snapshots.Identity, this.options.Clock, events);
+        files = new(trained.Writer(plan, () => snapshots.Identity, this.options.Clock), events);
         pictures = new(plan, model, this.options.Clock);
         if (snapshots.Find() is { } found)
         {
@@ -98,7 +94,11 @@ public sealed partial class Run : IDisposable
     }
 
     /// <summary>The network being trained.</summary>
-    public Network Network => network;
+    /// <exception cref="InvalidOperationException">The run trains something else.</exception>
+    public Network Network => (trained as TrainedNetwork)?.Network ?? throw new InvalidOperationException("The run trains no trained.");
+
+    /// <summary>What is trained.</summary>
+    internal Trained Trained => trained;
 
     /// <summary>Steps made.</summary>
     public int Step => step;
@@ -143,7 +143,7 @@ public sealed partial class Run : IDisposable
         ema?.Dispose();
         loader.Dispose();
         updater.Dispose();
-        network.Dispose();
+        trained.Dispose();
         foreach (var one in merged) one.Dispose();
         latents?.Dispose();
         files.Dispose();
@@ -155,24 +155,26 @@ public sealed partial class Run : IDisposable
         using var scope = NewDisposeScope();
         Observer?.Begins(random, batch);
         loader.Step = step;
+        trained.Begin(step);
         var z = Latents(batch, random);
+        Observer?.Encoded(random);
         var context = Context(batch.Captions);
         var noised = objective.Noise(z, random);
         var times = tensor(noised.Timesteps.Select(t => (float)t).ToArray()).to(z.device);
-        network.Timesteps = noised.Timesteps;
+        trained.At(noised.Timesteps);
         var prediction = model.UNet.call(noised.Noisy, times, context);
         var loss = objective.Loss(prediction, noised, batch.LossWeights, batch.Masks);
 
-        var total = kept is null ? loss : loss + kept.Loss((epoch - 1) * batches + batchesDone, model, network, Context);
+        var total = kept is null ? loss : loss + kept.Loss((epoch - 1) * batches + batchesDone, model, trained, Context);
 
         var accumulation = settings.Training.GradientAccumulation;
         (accumulation > 1 ? total / accumulation : total).backward();
         var updates = Accumulation.Updates(batchesDone, batches, accumulation);
         var rates = updater.Rates;
         updater.Step(updates, step);
-        var norms = settings.Network.MaxNorm is { } limit && (updates || compat.NormLimitEveryBatch) ? network.ApplyMaxNorm(limit) : ((int, double, double)?)null;
+        var norms = trained.LimitNorms(updates);
 
-        if (updates) ema?.Add(network.Values, updater.Made);
+        if (updates) ema?.Add(trained.Values, updater.Made);
 
         // The one place where the host waits for the device.
         var value = (double)loss.item<float>();
@@ -186,7 +188,7 @@ public sealed partial class Run : IDisposable
 
         var saved = updates && AfterStep();
         events?.Report(new StepDone(step, plan.Length.Steps, epoch, plan.Length.Epochs, value, average.Value,
-            StepScalars.Of(value, average.Value, norms, compat.LogsNextRates || updater.MakesRates ? updater.Rates : rates, compat.LogsNextRates, settings.Network.Train is TrainedPart.Unet))
+            trained.StepScalars(value, average.Value, norms, compat.LogsNextRates || updater.MakesRates ? updater.Rates : rates))
         { Updated = updates });
         if (updates) ValidateAfterStep();
         if (saved && settings.Snapshots.WithSaves) SaveSnapshot();
@@ -205,7 +207,7 @@ public sealed partial class Run : IDisposable
     private void EndEpoch()
     {
         ValidateAfterEpoch();
-        events?.Report(new EpochDone(epoch, [new("loss/epoch_average", average.Value)]));
+        events?.Report(new EpochDone(epoch, trained.EpochScalars(average.Value, average.State.Slots.Take(batchesDone).Sum(), plan.Length.BatchesPerEpoch)));
         var save = plan.Saves.AfterEpoch(epoch);
         if (save is not null) WithAverage(() => files.Save(save, step, epoch));
         if (settings.Samples.EveryEpochs is { } every && epoch % every == 0) Draw(epoch);
@@ -243,22 +245,15 @@ public sealed partial class Run : IDisposable
         return z.mul(VaeSpec.Sd1.ScaleFactor).MoveToOuterDisposeScope();
     }
 
-    // Also an untrained text encoder changes from step to step while adapters on it drop out.
-    private bool StatesChange()
-    {
-        var adapted = network.Adapters.Any(adapter => adapter.Site.Part == NetworkPart.TextEncoder);
-        return adapted && (settings.Optimizer.TextEncoderRate != 0 || Drops || compat.UntrainedGradientsGrow);
-    }
-
-    // Some optimizers train other values than those to be used and saved: these stand in for them while something is made of the network.
+    // Some optimizers train other values than those to be used and saved: these stand in for them while something is made of the result.
     private T WithAverage<T>(Func<T> make)
     {
         using var scope = NewDisposeScope();
         if ((ema?.Values ?? updater.Averaged()) is not { } average) return make();
         using var frozen = no_grad();
-        var trained = network.Values.clone();
-        network.Values.copy_(average);
-        network.Forget();
+        var before = trained.Values.clone();
+        trained.Values.copy_(average);
+        trained.Forget();
         try
         {
             using var recorded = enable_grad(true);
@@ -266,8 +261,8 @@ public sealed partial class Run : IDisposable
         }
         finally
         {
-            network.Values.copy_(trained);
-            network.Forget();
+            trained.Values.copy_(before);
+            trained.Forget();
         }
     }
 
@@ -293,7 +288,7 @@ public sealed partial class Run : IDisposable
             Fingerprint = snapshots.Fingerprint,
             Machine = snapshots.Machine,
         },
-        NetworkValues = network.Values,
+        NetworkValues = trained.Values,
         NetworkGradients = updater.Leftovers,
         Slots = ema is null ? updater.Slots : new Dictionary<string, Tensor>(updater.Slots) { [NetworkAverage.Slot] = ema.Values },
         Random = random.Save(),
@@ -303,8 +298,8 @@ public sealed partial class Run : IDisposable
     {
         var at = snapshot.At;
         using var frozen = no_grad();
-        network.Values.copy_(snapshot.NetworkValues);
-        network.Forget();
+        trained.Values.copy_(snapshot.NetworkValues);
+        trained.Forget();
         updater.Restore(snapshot.Slots, snapshot.NetworkGradients, at.Updates ?? at.Step);
         if (ema is not null) ema.Values.copy_(snapshot.Slots.GetValueOrDefault(NetworkAverage.Slot) ?? snapshot.NetworkValues);
         loader.Restore(at.Loader);

@@ -1,4 +1,3 @@
-using Levain.Networks;
 using Levain.Training.Planning;
 using static TorchSharp.torch;
 
@@ -7,8 +6,8 @@ namespace Levain.Training;
 /// <summary>Turns gradients into steps: clipping, the optimizer over each group's slice of the flat buffers, the learning rates' schedule.</summary>
 internal sealed class Updater : IDisposable
 {
-    private readonly Network network;
-    private readonly IReadOnlyList<ParameterGroup> groups;
+    private readonly Trained trained;
+    private readonly IReadOnlyList<RateGroup> groups;
     private readonly TrainedParameters parameters;
     private readonly UpdateRule rule;
     private readonly RateCurve? curve;      // null: the rates stay, or the optimizer makes them itself
@@ -23,19 +22,19 @@ internal sealed class Updater : IDisposable
 
     private const string MadeName = "updates";
 
-    public Updater(Network network, RunPlan plan)
+    public Updater(Trained trained, RunPlan plan)
     {
         var settings = plan.Settings;
-        this.network = network;
-        groups = network.Groups(settings.Optimizer.TextEncoderRate, settings.Optimizer.UnetRate);
-        parameters = new(network.Values, network.Gradients,
-            [.. groups.Select(group => new TrainedGroup(group.Rate, [.. group.Parameters.Select(parameter => new TrainedTensor(parameter.Start, parameter.Shape))]))], settings.Optimizer.LearningRate);
+        this.trained = trained;
+        groups = trained.Groups;
+        parameters = new(trained.Values, trained.Gradients,
+            [.. groups.Select(group => new TrainedGroup(group.Rate, [.. group.Tensors.Select(tensor => new TrainedTensor(tensor.Start, tensor.Shape))]))], settings.Optimizer.LearningRate);
         rule = settings.Optimizer.Options.Create(parameters);
         (start, steps) = (rule.Distance, plan.Length.Steps);
         limit = settings.Optimizer.MaxGradNorm;
         curve = settings.Optimizer.FollowsSchedule ? new(settings.Schedule, plan.Length.Steps, settings.Optimizer.LearningRate) : null;
-        untrainedGrow = settings.Compat.UntrainedGradientsGrow && groups.Sum(group => group.Length) < network.TrainedLength;
-        made = [.. groups.Select(group => new long[group.Parameters.Count])];
+        untrainedGrow = settings.Compat.UntrainedGradientsGrow && groups.Sum(group => group.Length) < trained.TrainedLength;
+        made = [.. groups.Select(group => new long[group.Tensors.Count])];
     }
 
     /// <summary>The rate of each group for the next update, with its name and the step length it multiplies, where the optimizer finds one.</summary>
@@ -74,7 +73,7 @@ internal sealed class Updater : IDisposable
     }
 
     /// <summary>The gradient, where some of it stays between two steps (K-38); else null.</summary>
-    public Tensor? Leftovers => untrainedGrow ? network.Gradients : null;
+    public Tensor? Leftovers => untrainedGrow ? trained.Gradients : null;
 
     /// <summary>Follows a batch's backward pass.</summary>
     /// <param name="now">Whether an update is due; else gradients go on adding up.</param>
@@ -82,28 +81,29 @@ internal sealed class Updater : IDisposable
     public void Step(bool now, int step)
     {
         JustUpdated = now;
-        if (!now) return;
         using var scope = NewDisposeScope();
         using var frozen = no_grad();
-        var gradient = network.Gradients;
-        GradientNorm = Training.GradientNorm.Clip(gradient.narrow(0, 0, network.TrainedLength), limit);
+        trained.Gather();
+        if (!now) return;
+        var gradient = trained.Gradients;
+        GradientNorm = Training.GradientNorm.Clip(gradient.narrow(0, 0, trained.TrainedLength), limit);
         rule.Momentum = curve?.Momentum(updates);
         rule.Step([.. groups.Select((group, i) => new GroupStep(i, RateOf(group), [.. Runs(group, parameters.Groups[i], made[i])]))]);
         updates++;
         if (!untrainedGrow) gradient.zero_();
         else foreach (var group in groups) gradient.narrow(0, group.Start, group.Length).zero_();
-        network.ForgetReached();
-        network.Forget();
+        trained.ForgetReached();
+        trained.Forget();
     }
 
     // Neighbouring tensors that a backward pass has reached and that were updated equally often: usually the whole group. The others keep
     // values and memory, decay included, as torch's optimizers pass over tensors without a gradient.
-    private static IEnumerable<TensorRun> Runs(ParameterGroup group, TrainedGroup trained, long[] counts)
+    private static IEnumerable<TensorRun> Runs(RateGroup group, TrainedGroup tensors, long[] counts)
     {
         for (var i = 0; i < counts.Length;)
         {
             var first = i;
-            while (i < counts.Length && group.Parameters[i].Reached && counts[i] == counts[first]) i++;
+            while (i < counts.Length && group.Tensors[i].Reached && counts[i] == counts[first]) i++;
             if (i == first)
             {
                 i++;
@@ -111,7 +111,7 @@ internal sealed class Updater : IDisposable
             }
             var count = counts[first] + 1;
             counts.AsSpan(first..i).Fill(count);
-            yield return new([.. trained.Tensors.Skip(first).Take(i - first)], count);
+            yield return new([.. tensors.Tensors.Skip(first).Take(i - first)], count);
         }
     }
 
@@ -129,14 +129,14 @@ internal sealed class Updater : IDisposable
             counted.AsSpan(position, group.Length).CopyTo(group);
             position += group.Length;
         }
-        if (leftovers is not null) network.Gradients.copy_(leftovers);
+        if (leftovers is not null) trained.Gradients.copy_(leftovers);
         updates = done;
     }
 
     /// <inheritdoc/>
     public void Dispose() => rule.Dispose();
 
-    private double RateOf(ParameterGroup group) => curve?.Rate(updates, group.Rate) ?? group.Rate;
+    private double RateOf(RateGroup group) => curve?.Rate(updates, group.Rate) ?? group.Rate;
 }
 
 /// <summary>The learning rate of a group.</summary>

@@ -16,7 +16,9 @@ public sealed partial class ClipTokenizer
     /// <summary>The id that ends a text and fills the rest of its window (EOS, padding).</summary>
     public const int End = 49407;
 
-    private const int Bytes = 256, Merges = 48894;
+    private const int Bytes = 256;
+    internal const int Merges = 48894;
+    internal const string MergesResource = "Clip.bpe_simple_vocab_16e6.txt.gz";
     private const string StartText = "<|startoftext|>", EndText = "<|endoftext|>";
 
     private static readonly Lazy<ClipTokenizer> Shared = new(() => new());
@@ -44,7 +46,7 @@ public sealed partial class ClipTokenizer
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]    // runs once, over 700 kB: worth compiling well
     private void ReadMerges(Dictionary<long, int> ids)
     {
-        using var packed = typeof(ClipTokenizer).Assembly.GetManifestResourceStream("Clip.bpe_simple_vocab_16e6.txt.gz")!;
+        using var packed = typeof(ClipTokenizer).Assembly.GetManifestResourceStream(MergesResource)!;
         using var unpacked = new GZipStream(packed, CompressionMode.Decompress);
         var buffer = new byte[1 << 16];
         var rank = -1;                                       // the first line holds a version
@@ -97,6 +99,35 @@ public sealed partial class ClipTokenizer
             else EncodePiece(Clean(piece), ids);
         }
         return [.. ids];
+    }
+
+    /// <summary>Ids of <paramref name="text"/> in which <paramref name="words"/> have ids of their own, wherever they stand and written just so; the longest wins.</summary>
+    /// <remarks>As transformers' tokenizers treat words that are added to them: the text between is tokenized piece by piece.</remarks>
+    public int[] Encode(string text, IReadOnlyDictionary<string, int> words)
+    {
+        var (ids, from) = (new List<int>(), 0);
+        for (var at = 0; at < text.Length;)
+        {
+            var word = words.Keys.Where(word => string.CompareOrdinal(text, at, word, 0, word.Length) == 0).MaxBy(word => word.Length);
+            if (word is null)
+            {
+                at++;
+                continue;
+            }
+            ids.AddRange(Encode(text[from..at]));
+            ids.Add(words[word]);
+            from = at += word.Length;
+        }
+        ids.AddRange(Encode(text[from..]));
+        return [.. ids];
+    }
+
+    /// <summary>Whether the vocabulary has this very text as a token inside a word, so that no new word can be called so.</summary>
+    public bool Has(string text)
+    {
+        var word = new List<int>();
+        EncodeWord(text, word, [], endsWord: false);
+        return word.Count == 1 || Special(text) is not null;
     }
 
     private static int? Special(string text) =>
@@ -155,11 +186,11 @@ public sealed partial class ClipTokenizer
         _ => Rune.IsWhiteSpace(rune) ? Kind.Space : Kind.Sign,
     };
 
-    private void EncodeWord(string letters, List<int> word, List<int> ids)
+    private void EncodeWord(string letters, List<int> word, List<int> ids, bool endsWord = true)
     {
         word.Clear();
         foreach (var value in Encoding.UTF8.GetBytes(letters)) word.Add(idOfByte[value]);
-        word[^1] += Bytes;
+        if (endsWord) word[^1] += Bytes;
 
         while (word.Count > 1)
         {
@@ -181,7 +212,7 @@ public sealed partial class ClipTokenizer
     }
 
     /// <summary>The vocabulary writes each byte as a printable letter: itself where it is one, else the next from U+0100 on.</summary>
-    private static char[] LettersOfBytes()
+    internal static char[] LettersOfBytes()
     {
         var letters = new char[Bytes];
         var next = (char)Bytes;

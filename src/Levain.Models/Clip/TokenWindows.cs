@@ -15,7 +15,7 @@ public sealed record TokenWindows(int[][] Ids, float[][]? Weights = null)
     public const int Inner = 75;
 
     /// <summary>Cuts <paramref name="ids"/> to <paramref name="maxTokens"/> and lays them into windows.</summary>
-    /// <param name="ids">Ids without BOS and EOS, as <see cref="ClipTokenizer.Encode"/> gives them.</param>
+    /// <param name="ids">Ids without BOS and EOS, as <see cref="ClipTokenizer.Encode(string)"/> gives them.</param>
     /// <param name="maxTokens">75, 150 or 225.</param>
     /// <param name="weights">A weight per id, or null.</param>
     public static TokenWindows Of(IReadOnlyList<int> ids, int maxTokens = Inner, IReadOnlyList<float>? weights = null)

@@ -19,7 +19,7 @@ public static partial class KohyaArguments
             Type = chosen?.Name ?? type,
             LearningRate = line.Number("learning_rate")!.Value,
             UnetLearningRate = line.Number("unet_lr"),
-            TextEncoderLearningRate = line.Numbers("text_encoder_lr") is [var first, ..] ? first : null,
+            TextEncoderLearningRate = line.Numbers("text_encoder_lr") is [var first, ..] ? first : line.Number("learning_rate_te"),
             MaxGradNorm = line.Number("max_grad_norm")!.Value,
         };
         if (chosen is not null && problems.All.Count == before)

@@ -23,7 +23,7 @@ public static partial class KohyaArguments
     {
         TomlDocument? dataset = null;
         var problems = new Problems(where => dataset?.Locate(where) ?? KohyaOptions.All.Where(option => option.Says == where).Select(option => $"--{option.Name}").FirstOrDefault());
-        if (Path.GetFileName(trainer) != Trainer)
+        if (KohyaTrainerNames.Find(trainer) is KohyaTrainers.None or KohyaTrainers.TextualInversion)
         {
             problems.Add(trainer, "is not a trainer this version stands in for.", OtherTrainer(Path.GetFileName(trainer)));
             return (new() { Compatibility = Compatibility.Kohya }, problems);
@@ -41,9 +41,8 @@ public static partial class KohyaArguments
     private static string OtherTrainer(string trainer) => trainer switch
     {
         _ when trainer.StartsWith("sdxl_") => "SDXL is not trained by this version; train upon an SD 1.x base with train_network.py.",
-        "train_db.py" or "fine_tune.py" => "Training the whole model is not in this version; train a network with train_network.py.",
         _ when trainer.StartsWith("train_textual_inversion") => "Textual inversion is not in this version; train a network with train_network.py.",
-        _ => "Use train_network.py.",
+        _ => $"Use one of {string.Join(", ", KohyaTrainerNames.All.Values)}.",
     };
 
     private static void Refuse(KohyaCommandLine line, Problems problems)
@@ -54,21 +53,24 @@ public static partial class KohyaArguments
             if (value is false or null || value.Equals(option.Default)) continue;
             problems.Add($"--{option.Name}", value is true ? "is not supported." : $"is {Shown(value)}, which is not supported.", option.Says);
         }
-        if (line.Text("save_model_as") is "ckpt" or "pt")
+        if (line.Trainer is KohyaTrainers.Network && line.Text("save_model_as") is "ckpt" or "pt")
             problems.Add("--save_model_as", $"is {line.Text("save_model_as")}, which is not supported.", "Leave it out: every program reads safetensors, and a pickle can hold code.");
         if (line.Text("log_with") is "wandb" or "all")
             problems.Add("--log_with", $"is {line.Text("log_with")}, which is not supported.", "Use tensorboard: Levain never sends anything anywhere.");
+        if (line.Trainer is KohyaTrainers.FineTune && !line.Has("in_json") && !line.Has("dataset_config"))
+            problems.Add("--in_json", "is not given.", "Name the metadata file: fine_tune.py knows no folders of captions; train_db.py does.");
         if (line.Flag("network_train_unet_only") && line.Flag("network_train_text_encoder_only"))
             problems.Add("--network_train_text_encoder_only", "is given with --network_train_unet_only: nothing would be trained.", "Give one of them, or neither.");
     }
 
     private static RunSettings Settings(KohyaCommandLine line, Func<string, string> files, Problems problems)
     {
-        var (network, networkArgs) = Network(line, problems);
+        var (network, networkArgs) = line.Trainer is KohyaTrainers.Network ? Network(line, problems) : (new(), null);
         var (optimizer, optimizerArgs) = Optimizer(line, problems);
         return new()
         {
             Compatibility = Compatibility.Kohya,
+            Trains = line.Trainer is KohyaTrainers.Network ? Trains.Network : Trains.Model,
             Model = new()
             {
                 Base = FullPath(line.Text("pretrained_model_name_or_path")),
@@ -86,6 +88,7 @@ public static partial class KohyaArguments
                 VaeBatchSize = line.Whole("vae_batch_size") ?? 1,
             },
             Network = network,
+            FineTune = FineTune(line),
             Optimizer = optimizer,
             Schedule = Schedule(line, optimizer, problems),
             Training = new()
@@ -122,8 +125,8 @@ public static partial class KohyaArguments
                 MinSnrGamma = line.Number("min_snr_gamma"),
                 DebiasedEstimation = line.Flag("debiased_estimation_loss"),
                 ScaleVLikeNoise = line.Flag("scale_v_pred_loss_like_noise_pred"),
-                VPredLike = line.Number("v_pred_like_loss"),
-                PriorWeight = line.Number("prior_loss_weight")!.Value,
+                VPredLike = line.Trainer is KohyaTrainers.Network or KohyaTrainers.TextualInversion ? line.Number("v_pred_like_loss") : null,
+                PriorWeight = line.Number("prior_loss_weight") ?? 1,
             },
             // kohya judges after every epoch, unless told how often, and by steps besides.
             Validation = new()
@@ -177,6 +180,7 @@ public static partial class KohyaArguments
         SaveEpochRatio = line.Whole("save_n_epoch_ratio") is > 0 and var ratio ? ratio : null,
         KeepLastEpochs = line.Whole("save_last_n_epochs"),
         KeepLastSteps = line.Whole("save_last_n_steps"),
+        Format = Format(line),
         Precision = line.Text("save_precision") switch { "float" => Precision.Fp32, "fp16" => Precision.Fp16, "bf16" => Precision.Bf16, _ => Precision.Auto },
         Metadata = !line.Flag("no_metadata"),
         Comment = line.Text("training_comment"),

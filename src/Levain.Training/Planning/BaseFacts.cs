@@ -11,13 +11,13 @@ namespace Levain.Training.Planning;
 /// <param name="TextEncoder">Numbers in the text encoder.</param>
 /// <param name="Vae">Numbers in the VAE.</param>
 /// <param name="WideNumbers">Whether the file holds 32-bit numbers.</param>
-/// <param name="Adapters">Numbers of the network's adapters.</param>
+/// <param name="Adapters">Numbers that are trained: those of the network's adapters, or of the model's own parts.</param>
 public sealed record BaseFacts(long UNet, long TextEncoder, long Vae, bool WideNumbers, long Adapters)
 {
     /// <summary>Reads the header; what cannot be trained upon becomes a problem that says what the file is.</summary>
-    internal static BaseFacts? Read(ModelSettings model, NetworkSettings network, Compat compat, Problems all)
+    internal static BaseFacts? Read(RunSettings settings, Problems all)
     {
-        var problems = all.In("model");
+        var (model, problems) = (settings.Model, all.In("model"));
         if (model.Base is not { } path) return null;
         if (model.Vae is { } vae && !File.Exists(vae) && !Directory.Exists(vae))
         {
@@ -39,7 +39,10 @@ public sealed record BaseFacts(long UNet, long TextEncoder, long Vae, bool WideN
             }
             long Count(ModelPart part) => source.Names(part).Sum(name => Product(source.ShapeOf(part, name)));
             return new(Count(ModelPart.UNet), Count(ModelPart.TextEncoder), Count(ModelPart.Vae),
-                source.Names(ModelPart.UNet).Take(1).Any(name => source.DtypeOf(ModelPart.UNet, name) is torch.ScalarType.Float32), all.Any ? 0 : AdapterNumbers(source, network, compat, all.In("network")));
+                source.Names(ModelPart.UNet).Take(1).Any(name => source.DtypeOf(ModelPart.UNet, name) is torch.ScalarType.Float32), all.Any ? 0 : Trained());
+
+            long Trained() => settings.Trains is Trains.Model ? Count(ModelPart.UNet) + (settings.FineTune.TextEncoder ? Count(ModelPart.TextEncoder) : 0)
+                : AdapterNumbers(source, settings.Network, settings.Compat, all.In("network"));
         }
         catch (CheckpointException exception)
         {

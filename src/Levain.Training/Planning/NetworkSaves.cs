@@ -28,11 +28,19 @@ public sealed class NetworkSaves
 {
     private readonly OutputSettings output;
     private readonly int steps, epochs;
+    private readonly string extension;
 
     /// <param name="steps">Steps of the run.</param>
     /// <param name="epochs">Epochs of the run.</param>
-    public NetworkSaves(OutputSettings output, int steps, int epochs)
+    /// <param name="trains">What is trained.</param>
+    public NetworkSaves(OutputSettings output, int steps, int epochs, Trains trains = Trains.Network)
     {
+        extension = output.FormatOf(trains) switch
+        {
+            ResultFormat.Ckpt => ".ckpt",
+            ResultFormat.Diffusers or ResultFormat.DiffusersBin => "",
+            _ => ".safetensors",
+        };
         (this.output, this.steps, this.epochs) = (output, steps, epochs);
         EveryEpochs = output.SaveEpochRatio is { } ratio ? Math.Max(1, epochs / ratio) : output.SaveEveryEpochs;
     }
@@ -91,5 +99,5 @@ public sealed class NetworkSaves
 
     private string StepFile(int step) => Place($"{output.Name ?? "at"}-step{step:00000000}");
 
-    private string Place(string name) => Path.Combine(output.Folder, name + ".safetensors");
+    private string Place(string name) => Path.Combine(output.Folder, name + extension);
 }

@@ -59,12 +59,12 @@ public sealed record RunPlan
     {
         if (settings.Training.Seed is null) throw new ArgumentException("A plan needs settings with a seed.");
         settings.Check(problems);
-        var model = BaseFacts.Read(settings.Model, settings.Network, settings.Compat, problems);
+        var model = BaseFacts.Read(settings, problems);
         StartingFiles.Check(settings, problems);
         var dataset = Pictures(settings, problems, random, skipBroken, checking, progress, cancel);
         if (dataset is null || model is null || problems.Any) return null;
         var length = RunLength.Of(dataset.BatchCount, settings.Training);
-        var saves = new NetworkSaves(settings.Output, length.Steps, length.Epochs);
+        var saves = new NetworkSaves(settings.Output, length.Steps, length.Epochs, settings.Trains);
         var plan = new RunPlan { Settings = settings, Dataset = dataset, Length = length, Saves = saves, Base = model, Warnings = Warn(settings, dataset, length, saves) };
         problems.Require(settings.Schedule.TorchOptions?.Steps is not { } made || made >= length.Steps, "schedule.total_steps",
             $"is {settings.Schedule.TorchOptions?.Steps}, and the run has {length.Steps} steps.", $"Use {length.Steps}.");

@@ -18,7 +18,7 @@ internal static class StartingFiles
         if (settings.Snapshots.KohyaResume is { } state && KohyaState.Find(state) is null)
             problems.Add("snapshots.kohya_resume", KohyaState.IsKohyas(state) ? $"names {state}, a state that kohya itself wrote: a pickle, which can hold code." : $"names {state}, where there is no snapshot.",
                 "Name a snapshot of Levain's, or begin with the network itself: network.weights.");
-        if (settings.Network.Weights is not { } weights) return;
+        if (settings.Trains is not Trains.Network || settings.Network.Weights is not { } weights) return;
         Look(weights, "network.weights", problems, file => settings.Network is { RankFromWeights: false, Family: "lora", BlockRanks: null } ? OtherRank(file, settings.Network) : null);
     }
 

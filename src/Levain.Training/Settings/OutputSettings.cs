@@ -26,6 +26,9 @@ public sealed record OutputSettings
     /// <summary>Keeps the files of about this many last steps and deletes older ones. Null: all.</summary>
     public int? KeepLastSteps { get; init; }
 
+    /// <summary>Form of the result: <c>safetensors</c>; for whole models also <c>ckpt</c>, <c>diffusers</c>, <c>diffusers_bin</c>. Default auto: what fits.</summary>
+    public ResultFormat Format { get; init; } = ResultFormat.Auto;
+
     /// <summary>Numbers in the file: <c>fp32</c>, <c>fp16</c>, <c>bf16</c>. Default auto: as trained, fp32.</summary>
     public Precision Precision { get; init; } = Precision.Auto;
 
@@ -78,6 +81,7 @@ public sealed record OutputSettings
         SaveEpochRatio = map.OptionalWhole("save_epoch_ratio", output.SaveEpochRatio),
         KeepLastEpochs = map.OptionalWhole("keep_last_epochs", output.KeepLastEpochs),
         KeepLastSteps = map.OptionalWhole("keep_last_steps", output.KeepLastSteps),
+        Format = map.Choice("format", output.Format),
         Precision = map.Choice("precision", output.Precision),
         Metadata = map.Flag("metadata", output.Metadata),
         Comment = map.OptionalText("comment", output.Comment),
@@ -94,9 +98,20 @@ public sealed record OutputSettings
         IsNegativeEmbedding = map.OptionalText("is_negative_embedding", output.IsNegativeEmbedding),
     };
 
-    /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>
-    public void Check(Problems problems)
+    /// <summary>The form of what is trained, never <see cref="ResultFormat.Auto"/>.</summary>
+    public ResultFormat FormatOf(Trains trains) => Format is not ResultFormat.Auto ? Format : Formats(trains)[0];
+
+    private static ResultFormat[] Formats(Trains trains) => trains switch
     {
+        Trains.Model => [ResultFormat.Safetensors, ResultFormat.Ckpt, ResultFormat.Diffusers, ResultFormat.DiffusersBin],
+        _ => [ResultFormat.Safetensors],
+    };
+
+    /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>
+    public void Check(Problems problems, Trains trains = Trains.Network)
+    {
+        problems.Require(Format is ResultFormat.Auto || Formats(trains).Contains(Format), "format", $"is {TomlMap.Spell(Format.ToString())}, which is no form of a trained {TomlMap.Spell(trains.ToString())}.",
+            $"Use {string.Join(" or ", Formats(trains).Select(format => TomlMap.Spell(format.ToString())))}.");
         problems.Require(Name is null || Name.Length > 0 && Name.IndexOfAny(['/', '\\', '\0']) < 0 && Name is not ("." or ".."), "name", $"is \"{Name}\".", "Use a file name without folder; folder says where.");
         Every(problems, "save_every_epochs", SaveEveryEpochs);
         Every(problems, "save_every_steps", SaveEverySteps);

@@ -19,6 +19,9 @@ public sealed record RunSettings
     /// <summary>The top-level <c>compat</c>: <c>sound</c> or <c>kohya</c>. Default sound.</summary>
     public Compatibility Compatibility { get; init; } = Compatibility.Sound;
 
+    /// <summary>The top-level <c>trains</c>: <c>network</c> or <c>model</c>. Default network.</summary>
+    public Trains Trains { get; init; } = Trains.Network;
+
     /// <summary><c>[model]</c>: what is trained upon.</summary>
     public ModelSettings Model { get; init; } = new();
 
@@ -36,6 +39,9 @@ public sealed record RunSettings
 
     /// <summary><c>[network]</c>: the LoRA that is trained.</summary>
     public NetworkSettings Network { get; init; } = new();
+
+    /// <summary><c>[finetune]</c>: how the whole model is trained.</summary>
+    public FineTuneSettings FineTune { get; init; } = new();
 
     /// <summary><c>[optimizer]</c>: how gradients become steps.</summary>
     public OptimizerSettings Optimizer { get; init; } = new();
@@ -100,12 +106,14 @@ public sealed record RunSettings
     public static RunSettings Map(RunSettings run, TomlMap map) => run with
     {
         Compatibility = map.Choice("compat", run.Compatibility),
+        Trains = map.Choice("trains", run.Trains),
         Model = map.Table("model", run.Model, ModelSettings.Map),
         Dataset = map.Table("dataset", run.Dataset, DatasetSettings.MapShort),
         General = map.Table("general", run.General, DatasetSettings.MapGeneral),
         Datasets = map.Tables("datasets", run.Datasets, () => new(), DatasetSettings.Map),
         Cache = map.Table("cache", run.Cache, CacheSettings.Map),
         Network = map.Table("network", run.Network, NetworkSettings.Map),
+        FineTune = map.Table("finetune", run.FineTune, FineTuneSettings.Map),
         Optimizer = map.Table("optimizer", run.Optimizer, OptimizerSettings.Map),
         Schedule = map.Table("schedule", run.Schedule, ScheduleSettings.Map),
         Training = map.Table("training", run.Training, TrainingSettings.Map),
@@ -160,9 +168,10 @@ public sealed record RunSettings
         for (var i = 0; i < FilledDatasets.Count; i++)
             FilledDatasets[i].CheckFilled(problems.In(Datasets.Count > 0 ? $"datasets[{i}]" : "dataset"), Cache.Latents is LatentCache.Memory or LatentCache.Disk, Compatibility is Compatibility.Kohya);
         Cache.Check(problems.In("cache"));
-        Network.Check(problems.In("network"), Compatibility is Compatibility.Kohya);
+        if (Trains is Trains.Network) Network.Check(problems.In("network"), Compatibility is Compatibility.Kohya);
+        if (Trains is Trains.Model) CheckModel(problems);
         Optimizer.Check(problems.In("optimizer"));
-        problems.Require(Optimizer.TextEncoderStop is null || Network.Train is TrainedPart.Both, "optimizer.text_encoder_stop", $"is {Optimizer.TextEncoderStop?.Write()}, but network.train is \"{TomlMap.Spell(Network.Train.ToString())}\".",
+        problems.Require(Optimizer.TextEncoderStop is null || Trains is Trains.Network && Network.Train is TrainedPart.Both, "optimizer.text_encoder_stop", $"is {Optimizer.TextEncoderStop?.Write()}, but network.train is \"{TomlMap.Spell(Network.Train.ToString())}\".",
             "It is for runs that train both parts; leave it out.");
         if (Optimizer.FollowsSchedule) Schedule.Check(problems.In("schedule"), Optimizer.LearningRate, Training.Epochs is null ? Training.Steps : null);
         Planning.OptimizerAdvice.Check(this, problems);
@@ -170,8 +179,17 @@ public sealed record RunSettings
         Noise.Check(problems.In("noise"));
         Loss.Check(problems.In("loss"), Model.VParameterization);
         Validation.Check(problems.In("validation"), FilledDatasets.Any(dataset => dataset.ValidationSplit > 0));
-        Output.Check(problems.In("output"));
+        Output.Check(problems.In("output"), Trains);
         Snapshots.Check(problems.In("snapshots"), Compatibility is Compatibility.Kohya);
         Samples.Check(problems.In("samples"));
+    }
+
+    private void CheckModel(Problems problems)
+    {
+        FineTune.Check(problems.In("finetune"), Compatibility is Compatibility.Kohya);
+        problems.Require(Training.Precision is not Precision.Fp16, "training.precision", "is fp16, whose range is too small for the gradients of a whole model.", "Use bf16 where the machine has it, else fp32.");
+        // K-33
+        problems.Require(Compatibility is Compatibility.Sound || Cache.Latents is not LatentCache.Off || FilledDatasets.SelectMany(dataset => dataset.Subsets.Append(dataset.Shared)).All(subset => subset.MetadataFile is null),
+            "cache.latents", "is off with a metadata file, at which kohya's fine_tune.py stops on an exception (K-33).", "Cache latents (--cache_latents), or set compat = \"sound\" (levain kohya --sound), where it works.");
     }
 }

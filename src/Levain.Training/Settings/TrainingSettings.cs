@@ -1,5 +1,6 @@
 using Levain.Core;
 using Levain.Models;
+using static TorchSharp.torch;
 
 namespace Levain.Training.Settings;
 
@@ -17,6 +18,19 @@ public enum Precision
 
     /// <summary>half: 16 bits with 11 significant ones.</summary>
     Fp16,
+}
+
+/// <summary>Types of numbers as tensors know them.</summary>
+internal static class Precisions
+{
+    /// <summary>The tensors' type; null for <see cref="Precision.Auto"/>.</summary>
+    public static ScalarType? ToDtype(this Precision precision) => precision switch
+    {
+        Precision.Fp16 => ScalarType.Float16,
+        Precision.Bf16 => ScalarType.BFloat16,
+        Precision.Fp32 => ScalarType.Float32,
+        _ => null,
+    };
 }
 
 /// <summary>The <c>[training]</c> table: how long, how much at once, with which arithmetic.</summary>

@@ -23,7 +23,7 @@ internal sealed class SmallRun : IProgress<RunEvent>
     /// <summary>How it ended.</summary>
     public RunResult Result { get; private set; } = null!;
 
-    /// <summary>The network's numbers at the end.</summary>
+    /// <summary>The trained numbers at the end.</summary>
     public float[] Values { get; private set; } = [];
 
     /// <summary>Loss of each batch.</summary>
@@ -51,10 +51,10 @@ internal sealed class SmallRun : IProgress<RunEvent>
         var problems = new Problems();
         using var random = new RunRandom(settings.Training.Seed!.Value);
         var plan = RunPlan.Make(settings, problems, random.Python) ?? throw new InvalidOperationException(string.Join(Environment.NewLine, problems.All));
-        using var model = StableDiffusion.Open(settings.Model.Base!, Compute.Cpu);
+        using var model = StableDiffusion.Open(settings.Model.Base!, Compute.Cpu, trainable: settings.Trains is Trains.Model);
         using var run = new Run(plan, random, model, new() { Resume = resume, Write = write }, small);
         small.Result = run.Train(small.requests);
-        small.Values = [.. run.Network.Values.data<float>()];
+        small.Values = [.. run.Trained.Values.data<float>()];
         look?.Invoke(run);
         return small;
     }

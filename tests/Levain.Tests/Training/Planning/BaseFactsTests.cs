@@ -21,7 +21,7 @@ public sealed class BaseFactsTests
             KeyValuePair.Create("model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight", zeros(2, 768)),
         ], null);
         var problems = new Problems();
-        Assert.Null(BaseFacts.Read(new() { Base = path }, new(), Levain.Core.Compat.Sound, problems));
+        Assert.Null(BaseFacts.Read(new() { Model = new() { Base = path }, Network = new() }, problems));
         Assert.Contains("is an SD 1.x inpainting checkpoint. Pictures can be drawn with it; train upon an SD 1.x base checkpoint.", Assert.Throws<SettingsException>(problems.ThrowIfAny).Message);
     }
 }

@@ -26,7 +26,8 @@ internal sealed class Replay : IBatchObserver, IProgress<RunEvent>
     private const double CodedLossTolerance = 5e-3;
 
     private readonly double lossTolerance;
-    private readonly JsonElement[] steps, validation;
+    private readonly JsonElement[] steps, validation, fetched;
+    private readonly double[] losses;                 // trainers other than train_network record them in logs only
     private readonly long validationSeed;
     private int nextJudged;
     private readonly MersenneTwister position;
@@ -42,6 +43,8 @@ internal sealed class Replay : IBatchObserver, IProgress<RunEvent>
     private Replay(string name, JsonElement recorded, RunSettings settings, long validationSeed)
     {
         (what, steps, position) = (name, [.. recorded.GetProperty("steps").EnumerateArray()], new((uint)settings.Training.Seed!.Value));
+        fetched = recorded.TryGetProperty("fetched", out var batches) ? [.. batches.EnumerateArray()] : [];
+        losses = fetched.Length == 0 ? [] : [.. recorded.GetProperty("logs").EnumerateArray().Where(row => row.TryGetProperty("loss", out _)).Select(row => row.GetProperty("loss").GetDouble())];
         validation = recorded.TryGetProperty("validation", out var judgements) ? [.. judgements.EnumerateArray()] : [];
         this.validationSeed = validationSeed;
         clips = settings.Optimizer.MaxGradNorm > 0;
@@ -69,12 +72,12 @@ internal sealed class Replay : IBatchObserver, IProgress<RunEvent>
         var problems = new Problems();
         var plan = RunPlan.Make(settings, problems, random.Python);
         Assert.True(plan is not null, string.Join(Environment.NewLine, problems.All));
-        using var model = StableDiffusion.Open(settings.Model.Base!, compute ?? Compute.Cpu, settings.Model.Vae);
+        using var model = StableDiffusion.Open(settings.Model.Base!, compute ?? Compute.Cpu, settings.Model.Vae, trainable: settings.Trains is Trains.Model);
         var replay = new Replay(name, recorded, settings, settings.Validation.Seed ?? seed);
         using var run = new Levain.Training.Run(plan, random, model, null, replay) { Observer = replay };
         var marks = recorded.TryGetProperty("torch_draws", out var draws) ? draws : recorded.GetProperty("marks");
         // Then come the two seeds of the loader, of two outputs each.
-        replay.At(random, marks.GetProperty("first step").GetInt64() - 4, "after the network was made");
+        if (marks.TryGetProperty("first step", out var first)) replay.At(random, first.GetInt64() - 4, "after the network was made");
         var start = TimeProvider.System.GetTimestamp();
         var result = run.Train();
         replay.Time = TimeProvider.System.GetElapsedTime(start);
@@ -88,21 +91,27 @@ internal sealed class Replay : IBatchObserver, IProgress<RunEvent>
     public void Begins(RunRandom random, Batch batch)
     {
         Assert.True(next < steps.Length, $"{what}: more than {steps.Length} batches.");
-        var step = steps[next];
+        var step = IsOther ? fetched[next] : steps[next];
         // Entries of metadata files have keys without a folder.
         Same(step, "keys", batch.Keys.Zip(step.GetProperty("keys").EnumerateArray(), (key, expected) => expected.GetString()!.StartsWith('/') ? key[key.IndexOf('/')..] : key));
         Same(step, "captions", batch.Captions);
         Assert.Equal(step.GetProperty("flips").EnumerateArray().Select(flip => flip.GetBoolean()), batch.Flips);
+        shaky |= batch.Size.Width <= ShakySide && batch.Size.Height <= ShakySide;
+        if (IsOther) return;
         Assert.Equal(step.GetProperty("loss_weights").EnumerateArray().Select(weight => weight.GetSingle()), batch.LossWeights);
         At(random, step.GetProperty("pos").GetInt64(), $"before batch {next}");
-        shaky |= batch.Size.Width <= ShakySide && batch.Size.Height <= ShakySide;
+    }
+
+    public void Encoded(RunRandom random)
+    {
+        if (IsOther) At(random, steps[next].GetProperty("pos").GetInt64(), $"behind the latents of batch {next}");
     }
 
     public void Ends(IReadOnlyList<int> timesteps, double loss, double? gradientNorm)
     {
         var step = steps[next];
         Assert.True(step.GetProperty("timesteps").EnumerateArray().Select(t => t.GetInt32()).SequenceEqual(timesteps), $"{what}, batch {next}: timesteps {string.Join(", ", timesteps)}, expected {step.GetProperty("timesteps")}.");
-        var expected = step.GetProperty("loss").GetDouble();
+        var expected = IsOther ? losses[next] : step.GetProperty("loss").GetDouble();
         WorstLoss = Math.Max(WorstLoss, Math.Abs(loss - expected));
         Assert.True(Math.Abs(loss - expected) <= (shaky ? Math.Max(ShakyLossTolerance, lossTolerance) : lossTolerance), Text($"{what}, batch {next}: loss {loss}, expected {expected}."));
         if (step.TryGetProperty("grad_norm", out var norm) && norm.ValueKind == JsonValueKind.Number)
@@ -129,6 +138,9 @@ internal sealed class Replay : IBatchObserver, IProgress<RunEvent>
         Assert.True(Math.Abs(loss - expected) <= LossTolerance, Text($"{what}, judgement {nextJudged}: loss {loss}, expected {expected}."));
         nextJudged++;
     }
+
+    // Of trainers other than train_network the batches are listed apart, as they were fetched, and positions are those behind the latents.
+    private bool IsOther => fetched.Length > 0;
 
     public void Report(RunEvent value)
     {

@@ -30,6 +30,7 @@ public sealed class ReplayTests(ITestOutputHelper output)
         var (pictures, results) = (Path.Combine(folder.Path, "dataset"), Path.Combine(folder.Path, "out"));
         CopyFolder(Golden.Path("training", "dataset"), pictures);
         var (settings, problems) = RecordedRuns.Read(recorded, "/models/$MODEL.safetensors", results, pictures, folder.Path);
+        Assert.True(problems.Any || !recorded.TryGetProperty("error", out _), $"{name}: kohya stops on an exception there, and nothing says so.");
         if (problems.Any)
         {
             output.WriteLine($"{name}: refused. {string.Join(" ", problems.All)}");

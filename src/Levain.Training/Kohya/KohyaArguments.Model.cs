@@ -1,0 +1,30 @@
+using Levain.Training.Settings;
+
+namespace Levain.Training.Kohya;
+
+public static partial class KohyaArguments
+{
+    // train_db.py trains the text encoder unless it is told to stop before the first step; fine_tune.py only where it is asked to.
+    private static FineTuneSettings FineTune(KohyaCommandLine line) => line.Trainer switch
+    {
+        KohyaTrainers.DreamBooth => new() { TextEncoder = line.Whole("stop_text_encoder_training") is null or >= 0, TextEncoderSteps = line.Whole("stop_text_encoder_training") is >= 0 and var steps ? steps : null },
+        KohyaTrainers.FineTune => new() { TextEncoder = line.Flag("train_text_encoder") },
+        _ => new(),
+    };
+
+    // Without a form, a whole model is saved as it was read; a single file then as .ckpt, unless --use_safetensors.
+    private static ResultFormat Format(KohyaCommandLine line)
+    {
+        if (line.Trainer is not (KohyaTrainers.DreamBooth or KohyaTrainers.FineTune)) return ResultFormat.Auto;
+        var safe = line.Flag("use_safetensors");
+        return line.Text("save_model_as") switch
+        {
+            "safetensors" => ResultFormat.Safetensors,
+            "ckpt" => safe ? ResultFormat.Safetensors : ResultFormat.Ckpt,
+            "diffusers" => safe ? ResultFormat.Diffusers : ResultFormat.DiffusersBin,
+            "diffusers_safetensors" => ResultFormat.Diffusers,
+            _ when Directory.Exists(line.Text("pretrained_model_name_or_path")) => safe ? ResultFormat.Diffusers : ResultFormat.DiffusersBin,
+            _ => safe ? ResultFormat.Safetensors : ResultFormat.Ckpt,
+        };
+    }
+}

@@ -1,0 +1,30 @@
+namespace Levain.Training.Settings;
+
+/// <summary>What a run makes.</summary>
+public enum Trains
+{
+    /// <summary>A network on the base: a LoRA or its like (<c>[network]</c>).</summary>
+    Network,
+
+    /// <summary>The base itself: DreamBooth, fine-tuning (<c>[finetune]</c>).</summary>
+    Model,
+}
+
+/// <summary>How a run's result is written.</summary>
+public enum ResultFormat
+{
+    /// <summary>As fits what is trained: safetensors.</summary>
+    Auto,
+
+    /// <summary><c>.safetensors</c>.</summary>
+    Safetensors,
+
+    /// <summary><c>.ckpt</c>, a pickle.</summary>
+    Ckpt,
+
+    /// <summary>A folder in diffusers' layout, with safetensors.</summary>
+    Diffusers,
+
+    /// <summary>A folder in diffusers' layout, with pickles.</summary>
+    DiffusersBin,
+}
