@@ -59,7 +59,7 @@ public sealed class RecomputationTests
         using var draws = new Generator(7, CPU);
         network.Draws = draws;
         var parameters = new SortedDictionary<string, Tensor>();
-        foreach (var layer in network.AdaptableLayers.Where(layer => layer.Key != "conv_in" && !layer.Key.StartsWith("time_embedding") && layer.Key != "conv_out"))
+        foreach (var layer in network.AdaptableLayers.Where(layer => layer.Key != "conv_in" && !layer.Key.StartsWith("time_embedding") && layer.Key is not ("conv_out" or "conv_norm_out")))
         {
             var shift = Synth.Input(layer.Key, layer.Shape.Out).requires_grad_(true);
             parameters.Add(layer.Key, shift);
@@ -80,7 +80,7 @@ public sealed class RecomputationTests
         {
             using var scope = NewDisposeScope();
             var kept = rand(layer.Shape.Out, generator: draws).gt(0.5).to_type(ScalarType.Float32);
-            return (layer.Apply(x, layer.Weight, layer.Bias) + (layer.Shape.Kind == LayerKind.Conv2d ? (shift * kept).view(-1, 1, 1) : shift * kept)).MoveToOuterDisposeScope();
+            return (layer.Apply(x, layer.Weight, layer.Bias) + (layer.Shape.Kind is LayerKind.Conv2d or LayerKind.GroupNorm ? (shift * kept).view(-1, 1, 1) : shift * kept)).MoveToOuterDisposeScope();
         }
     }
 }
