@@ -91,7 +91,7 @@ internal static partial class RecordedResult
                 var number = rows[i].GetProperty(tag).GetDouble();
                 // Losses within their tolerance, norms of small products within fp32's, rates exactly; a step length found by an optimizer sums up gradients,
                 // which agree to 1e-4, and amplifies what they differ by.
-                var tolerance = made && tag.StartsWith("lr/") ? 1e-6 * Math.Abs(number) : tag.StartsWith("lr/d*lr/") ? FoundTolerance * Math.Abs(number) : tag.StartsWith("lr/") ? 1e-9 * Math.Abs(number) + 1e-18 : 2e-5 + 1e-4 * Math.Abs(number);
+                var tolerance = made && tag.StartsWith("lr/") ? 1e-6 * Math.Abs(number) : tag.StartsWith("lr/d*lr/") ? FoundTolerance * Math.Abs(number) : tag.StartsWith("lr/") ? 1e-9 * Math.Abs(number) + 1e-18 : replay.AllowedLoss + 1e-4 * Math.Abs(number);
                 Assert.True(Math.Abs(value - number) <= tolerance, $"{name}, row {i}: {tag} is {value:R}, expected {number:R}.");
             }
         }

@@ -40,6 +40,9 @@ internal sealed class Replay : IBatchObserver, IProgress<RunEvent>
     /// <summary>Whether rounding decided somewhere, see <see cref="ShakySide"/>; weights are then compared less closely.</summary>
     public bool IsShaky => shaky;
 
+    /// <summary>How far a loss may be off.</summary>
+    public double AllowedLoss => shaky ? Math.Max(ShakyLossTolerance, lossTolerance) : lossTolerance;
+
     private Replay(string name, JsonElement recorded, RunSettings settings, long validationSeed)
     {
         (what, steps, position) = (name, [.. recorded.GetProperty("steps").EnumerateArray()], new((uint)settings.Training.Seed!.Value));
@@ -113,7 +116,7 @@ internal sealed class Replay : IBatchObserver, IProgress<RunEvent>
         Assert.True(step.GetProperty("timesteps").EnumerateArray().Select(t => t.GetInt32()).SequenceEqual(timesteps), $"{what}, batch {next}: timesteps {string.Join(", ", timesteps)}, expected {step.GetProperty("timesteps")}.");
         var expected = IsOther ? losses[next] : step.GetProperty("loss").GetDouble();
         WorstLoss = Math.Max(WorstLoss, Math.Abs(loss - expected));
-        Assert.True(Math.Abs(loss - expected) <= (shaky ? Math.Max(ShakyLossTolerance, lossTolerance) : lossTolerance), Text($"{what}, batch {next}: loss {loss}, expected {expected}."));
+        Assert.True(Math.Abs(loss - expected) <= AllowedLoss, Text($"{what}, batch {next}: loss {loss}, expected {expected}."));
         if (step.TryGetProperty("grad_norm", out var norm) && norm.ValueKind == JsonValueKind.Number)
             Assert.True(gradientNorm is { } found && Math.Abs(found - norm.GetDouble()) <= (shaky ? ShakyNormTolerance : NormTolerance) * norm.GetDouble(), Text($"{what}, batch {next}: gradient {gradientNorm}, expected {norm.GetDouble()}."));
         else Assert.True(gradientNorm is null || !clips, Text($"{what}, batch {next}: an update where the recording has none."));
