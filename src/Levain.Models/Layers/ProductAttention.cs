@@ -24,7 +24,7 @@ internal sealed class ProductAttention : autograd.SingleTensorFunction<ProductAt
 
     /// <summary>Whether it is the faster way for queries and keys of these sizes, [B, heads, N or M, d].</summary>
     public static bool Suits(Tensor q, Tensor k) =>
-        q.dtype == ScalarType.Float32 && q.shape[2] % Rows == 0 && MatrixProduct.IsConvolution(q, q.shape[2], k.shape[2], q.shape[3]);
+        q.shape[2] % Rows == 0 && MatrixProduct.IsConvolution(q, q.shape[2], k.shape[2], q.shape[3]);
 
     /// <summary>[B, heads, N, d] of the same; the caller's scope owns it.</summary>
     public static Tensor Run(Tensor q, Tensor k, Tensor v) => is_grad_enabled() && (q.requires_grad || k.requires_grad || v.requires_grad)
