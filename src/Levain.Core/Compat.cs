@@ -24,6 +24,7 @@ public sealed record Compat
         ValidationPilesUp = true,
         MetadataTagsLost = true,
         MasksApart = true,
+        WholeTableTrained = true,
         SnrBeforeZeroTerminal = true,
         LogsNextRates = true,
         UntrainedGradientsGrow = true,
@@ -65,6 +66,9 @@ public sealed record Compat
 
     /// <summary>K-22: a dataset with mask pictures is never told of epochs and steps, so that captions dropped by epoch are always empty and warm-ups stand still; masks are brought to a bucket's size without the cut their picture gets; metadata says nothing of its folders.</summary>
     public bool MasksApart { get; init; }
+
+    /// <summary>K-31: a trained word's gradient is clipped by the length of the whole token table's, and optimizers see all of the table.</summary>
+    public bool WholeTableTrained { get; init; }
 
     /// <summary>K-28: files saved in the middle of an epoch count it from 0 in <c>ss_epoch</c>.</summary>
     public bool ZeroBasedStepEpoch { get; init; }

@@ -58,6 +58,7 @@ public static class KohyaDefects
         Repeats("K-28", "Files saved by step count the epoch from 0 in ss_epoch.", "The epoch is counted from 1.", nameof(Compat.ZeroBasedStepEpoch)),
         Repeats("K-29", "The learning rates logged with a step are those of the next, and groups are logged again under numbers and wrong names.", "The rates that were used, once.", nameof(Compat.LogsNextRates)),
         new("K-30", "An alpha that was never given is saved as a 64-bit whole number.", "The alpha is a 32-bit number.", DefectTreatment.Repeated),
+        Repeats("K-31", "A trained word's gradient is clipped by the length of the gradient of the whole token table.", "The word's own gradient counts.", nameof(Compat.WholeTableTrained)),
         Never("K-32", "train_db.py stops on an exception at the step at which its text encoder is to rest.", "The text encoder rests from then on; with the switch the setting is refused."),
         Never("K-33", "fine_tune.py stops on an exception where latents are not cached.", "It works; with the switch the setting is refused."),
         Repeats("K-35", "Transparent pictures lose their alpha without being put on a ground; rotation by EXIF and wide colours are ignored; 16-bit gray is cut.", "Pictures are read as they look.", nameof(Compat.RawPixels)),

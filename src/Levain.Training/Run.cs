@@ -63,13 +63,14 @@ public sealed partial class Run : IDisposable
 
         random.Skip(model.InitialDraws);
         merged = MergeBaseNetworks();
+        var word = settings.Trains is Trains.Embedding ? new TrainedEmbedding(settings, model, random) : null;      // made before latents are
         latents = LatentPreparation.Cache(plan, model, random, events, cancel);
         objective = new(settings.Noise, settings.Loss, settings.Model.VParameterization, compat);
         kept = AskBase();
-        trained = StartTraining();
+        trained = word ?? StartTraining();
         model.UNet.Draws = random.Torch;          // blocks that are computed twice drop the same twice
 
-        loader = new(plan.Dataset, random.Python, random.EpochOrder, plan.Length.Steps, latents)
+        loader = new(plan.Dataset, random.Python, random.EpochOrder, plan.Length.Steps, latents, settings.Trains is Trains.Embedding ? WordTemplates.For(settings.Embedding) : null)
         {
             Workers = settings.Training.LoaderWorkers > 0 ? new(settings.Training.LoaderWorkers, settings.Training.PersistentWorkers, random.EpochOrder) : null,
         };
@@ -95,7 +96,7 @@ public sealed partial class Run : IDisposable
 
     /// <summary>The network being trained.</summary>
     /// <exception cref="InvalidOperationException">The run trains something else.</exception>
-    public Network Network => (trained as TrainedNetwork)?.Network ?? throw new InvalidOperationException("The run trains no trained.");
+    public Network Network => (trained as TrainedNetwork)?.Network ?? throw new InvalidOperationException("The run trains no network.");
 
     /// <summary>What is trained.</summary>
     internal Trained Trained => trained;

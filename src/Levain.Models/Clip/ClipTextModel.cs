@@ -25,6 +25,9 @@ public sealed class ClipTextModel : Module<Tensor, int, Tensor>
     /// <summary>Every linear layer, in the order in which kohya's trainer walks them.</summary>
     public IReadOnlyList<IAdaptableLayer> AdaptableLayers { get; }
 
+    /// <summary>The table of token vectors.</summary>
+    public EmbeddingLayer Tokens => text_model.embeddings.Table;
+
     /// <param name="ids">Token ids, int64 [B, N], N at most 77.</param>
     /// <param name="clipSkip">Which block's output is used, counted from the last: 1 the last, 2 the one before. The final norm always follows.</param>
     /// <returns>States, [B, N, C]; the caller's scope owns them.</returns>
@@ -87,6 +90,8 @@ internal sealed class ClipEmbeddings : Module
         position_embedding = new(spec.Positions, spec.Width, compute);
         RegisterComponents();
     }
+
+    public EmbeddingLayer Table => token_embedding;
 
     // [B, N] → [B, N, C]
     public Tensor Tokens(Tensor ids) => token_embedding.call(ids);

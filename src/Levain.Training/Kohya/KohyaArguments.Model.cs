@@ -12,9 +12,19 @@ public static partial class KohyaArguments
         _ => new(),
     };
 
+    private static EmbeddingSettings Embedding(KohyaCommandLine line) => line.Trainer is not KohyaTrainers.TextualInversion ? new() : new()
+    {
+        Token = line.Text("token_string"),
+        Vectors = line.Whole("num_vectors_per_token") ?? 1,
+        InitWords = line.Text("init_word"),
+        Weights = FullPath(line.Text("weights")),
+        Template = line.Flag("use_object_template") ? WordTemplate.Object : line.Flag("use_style_template") ? WordTemplate.Style : WordTemplate.None,
+    };
+
     // Without a form, a whole model is saved as it was read; a single file then as .ckpt, unless --use_safetensors.
     private static ResultFormat Format(KohyaCommandLine line)
     {
+        if (line.Trainer is KohyaTrainers.TextualInversion) return line.Text("save_model_as") switch { "safetensors" => ResultFormat.Safetensors, "ckpt" => ResultFormat.Ckpt, _ => ResultFormat.Pt };
         if (line.Trainer is not (KohyaTrainers.DreamBooth or KohyaTrainers.FineTune)) return ResultFormat.Auto;
         var safe = line.Flag("use_safetensors");
         return line.Text("save_model_as") switch

@@ -23,7 +23,7 @@ public static partial class KohyaArguments
     {
         TomlDocument? dataset = null;
         var problems = new Problems(where => dataset?.Locate(where) ?? KohyaOptions.All.Where(option => option.Says == where).Select(option => $"--{option.Name}").FirstOrDefault());
-        if (KohyaTrainerNames.Find(trainer) is KohyaTrainers.None or KohyaTrainers.TextualInversion)
+        if (KohyaTrainerNames.Find(trainer) is KohyaTrainers.None)
         {
             problems.Add(trainer, "is not a trainer this version stands in for.", OtherTrainer(Path.GetFileName(trainer)));
             return (new() { Compatibility = Compatibility.Kohya }, problems);
@@ -41,7 +41,6 @@ public static partial class KohyaArguments
     private static string OtherTrainer(string trainer) => trainer switch
     {
         _ when trainer.StartsWith("sdxl_") => "SDXL is not trained by this version; train upon an SD 1.x base with train_network.py.",
-        _ when trainer.StartsWith("train_textual_inversion") => "Textual inversion is not in this version; train a network with train_network.py.",
         _ => $"Use one of {string.Join(", ", KohyaTrainerNames.All.Values)}.",
     };
 
@@ -70,7 +69,7 @@ public static partial class KohyaArguments
         return new()
         {
             Compatibility = Compatibility.Kohya,
-            Trains = line.Trainer is KohyaTrainers.Network ? Trains.Network : Trains.Model,
+            Trains = line.Trainer switch { KohyaTrainers.Network => Trains.Network, KohyaTrainers.TextualInversion => Trains.Embedding, _ => Trains.Model },
             Model = new()
             {
                 Base = FullPath(line.Text("pretrained_model_name_or_path")),
@@ -89,6 +88,7 @@ public static partial class KohyaArguments
             },
             Network = network,
             FineTune = FineTune(line),
+            Embedding = Embedding(line),
             Optimizer = optimizer,
             Schedule = Schedule(line, optimizer, problems),
             Training = new()
@@ -174,7 +174,7 @@ public static partial class KohyaArguments
     private static OutputSettings Output(KohyaCommandLine line) => new()
     {
         Folder = FullPath(line.Text("output_dir")) ?? Environment.CurrentDirectory,
-        Name = line.Text("output_name"),
+        Name = line.Text("output_name") ?? line.Text("token_string"),
         SaveEveryEpochs = line.Whole("save_every_n_epochs"),
         SaveEverySteps = line.Whole("save_every_n_steps"),
         SaveEpochRatio = line.Whole("save_n_epoch_ratio") is > 0 and var ratio ? ratio : null,

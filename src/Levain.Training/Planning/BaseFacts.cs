@@ -42,6 +42,7 @@ public sealed record BaseFacts(long UNet, long TextEncoder, long Vae, bool WideN
                 source.Names(ModelPart.UNet).Take(1).Any(name => source.DtypeOf(ModelPart.UNet, name) is torch.ScalarType.Float32), all.Any ? 0 : Trained());
 
             long Trained() => settings.Trains is Trains.Model ? Count(ModelPart.UNet) + (settings.FineTune.TextEncoder ? Count(ModelPart.TextEncoder) : 0)
+                : settings.Trains is Trains.Embedding ? settings.Embedding.Vectors * source.ShapeOf(ModelPart.TextEncoder, "text_model.final_layer_norm.weight")[0]
                 : AdapterNumbers(source, settings.Network, settings.Compat, all.In("network"));
         }
         catch (CheckpointException exception)

@@ -38,6 +38,8 @@ public sealed class NetworkSaves
         extension = output.FormatOf(trains) switch
         {
             ResultFormat.Ckpt => ".ckpt",
+            ResultFormat.Pt => ".pt",
+            ResultFormat.Bin => ".bin",
             ResultFormat.Diffusers or ResultFormat.DiffusersBin => "",
             _ => ".safetensors",
         };

@@ -26,7 +26,7 @@ public sealed record OutputSettings
     /// <summary>Keeps the files of about this many last steps and deletes older ones. Null: all.</summary>
     public int? KeepLastSteps { get; init; }
 
-    /// <summary>Form of the result: <c>safetensors</c>; for whole models also <c>ckpt</c>, <c>diffusers</c>, <c>diffusers_bin</c>. Default auto: what fits.</summary>
+    /// <summary>Form of the result: <c>safetensors</c>; for whole models also <c>ckpt</c>, <c>diffusers</c>, <c>diffusers_bin</c>, for words <c>pt</c>, <c>bin</c>, <c>ckpt</c>. Default auto: what fits.</summary>
     public ResultFormat Format { get; init; } = ResultFormat.Auto;
 
     /// <summary>Numbers in the file: <c>fp32</c>, <c>fp16</c>, <c>bf16</c>. Default auto: as trained, fp32.</summary>
@@ -104,6 +104,7 @@ public sealed record OutputSettings
     private static ResultFormat[] Formats(Trains trains) => trains switch
     {
         Trains.Model => [ResultFormat.Safetensors, ResultFormat.Ckpt, ResultFormat.Diffusers, ResultFormat.DiffusersBin],
+        Trains.Embedding => [ResultFormat.Safetensors, ResultFormat.Pt, ResultFormat.Bin, ResultFormat.Ckpt],
         _ => [ResultFormat.Safetensors],
     };
 

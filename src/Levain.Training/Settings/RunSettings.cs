@@ -19,7 +19,7 @@ public sealed record RunSettings
     /// <summary>The top-level <c>compat</c>: <c>sound</c> or <c>kohya</c>. Default sound.</summary>
     public Compatibility Compatibility { get; init; } = Compatibility.Sound;
 
-    /// <summary>The top-level <c>trains</c>: <c>network</c> or <c>model</c>. Default network.</summary>
+    /// <summary>The top-level <c>trains</c>: <c>network</c>, <c>model</c> or <c>embedding</c>. Default network.</summary>
     public Trains Trains { get; init; } = Trains.Network;
 
     /// <summary><c>[model]</c>: what is trained upon.</summary>
@@ -42,6 +42,9 @@ public sealed record RunSettings
 
     /// <summary><c>[finetune]</c>: how the whole model is trained.</summary>
     public FineTuneSettings FineTune { get; init; } = new();
+
+    /// <summary><c>[embedding]</c>: the word that is trained.</summary>
+    public EmbeddingSettings Embedding { get; init; } = new();
 
     /// <summary><c>[optimizer]</c>: how gradients become steps.</summary>
     public OptimizerSettings Optimizer { get; init; } = new();
@@ -114,6 +117,7 @@ public sealed record RunSettings
         Cache = map.Table("cache", run.Cache, CacheSettings.Map),
         Network = map.Table("network", run.Network, NetworkSettings.Map),
         FineTune = map.Table("finetune", run.FineTune, FineTuneSettings.Map),
+        Embedding = map.Table("embedding", run.Embedding, EmbeddingSettings.Map),
         Optimizer = map.Table("optimizer", run.Optimizer, OptimizerSettings.Map),
         Schedule = map.Table("schedule", run.Schedule, ScheduleSettings.Map),
         Training = map.Table("training", run.Training, TrainingSettings.Map),
@@ -170,6 +174,11 @@ public sealed record RunSettings
         Cache.Check(problems.In("cache"));
         if (Trains is Trains.Network) Network.Check(problems.In("network"), Compatibility is Compatibility.Kohya);
         if (Trains is Trains.Model) CheckModel(problems);
+        if (Trains is Trains.Embedding)
+        {
+            Embedding.Check(problems.In("embedding"));
+            problems.Require(!Model.WeightedCaptions, "model.weighted_captions", "is on, which a trained word does not know.", "Leave it out.");
+        }
         Optimizer.Check(problems.In("optimizer"));
         problems.Require(Optimizer.TextEncoderStop is null || Trains is Trains.Network && Network.Train is TrainedPart.Both, "optimizer.text_encoder_stop", $"is {Optimizer.TextEncoderStop?.Write()}, but network.train is \"{TomlMap.Spell(Network.Train.ToString())}\".",
             "It is for runs that train both parts; leave it out.");

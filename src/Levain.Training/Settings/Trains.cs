@@ -8,6 +8,9 @@ public enum Trains
 
     /// <summary>The base itself: DreamBooth, fine-tuning (<c>[finetune]</c>).</summary>
     Model,
+
+    /// <summary>A word: textual inversion (<c>[embedding]</c>).</summary>
+    Embedding,
 }
 
 /// <summary>How a run's result is written.</summary>
@@ -21,6 +24,12 @@ public enum ResultFormat
 
     /// <summary><c>.ckpt</c>, a pickle.</summary>
     Ckpt,
+
+    /// <summary><c>.pt</c>, a pickle: a word as the webui writes it, or kohya with its switch.</summary>
+    Pt,
+
+    /// <summary><c>.bin</c>, a pickle: a word as diffusers writes it.</summary>
+    Bin,
 
     /// <summary>A folder in diffusers' layout, with safetensors.</summary>
     Diffusers,
