@@ -11,8 +11,8 @@ namespace Levain.Networks;
 /// A hypernetwork of the webui: for every width of tokens that attentions look at a pair of small networks f, one for keys and one for values; tokens x become
 /// x + strength·f(x) before they are projected.
 /// </summary>
-/// <remarks>AUTOMATIC1111's webui, <c>modules/hypernetworks/hypernetwork.py</c>. Read only; made for SD 1.x where it has 768, for SD 2.x where it has 1024.</remarks>
-public sealed class Hypernetwork : IDisposable
+/// <remarks>AUTOMATIC1111's webui, <c>modules/hypernetworks/hypernetwork.py</c>. Made for SD 1.x where it has 768, for SD 2.x where it has 1024.</remarks>
+public sealed partial class Hypernetwork : IDisposable
 {
     private const double NormEpsilon = 1e-5;
     private readonly Dictionary<long, (IReadOnlyList<Stage> Keys, IReadOnlyList<Stage> Values)> byWidth = [];
@@ -39,7 +39,8 @@ public sealed class Hypernetwork : IDisposable
         using var frozen = no_grad();
         var network = new Hypernetwork(file.Metadata.GetValueOrDefault("name", System.IO.Path.GetFileNameWithoutExtension(path)));
         var structure = Structure(file);
-        var activation = Activation(file);
+        var activation = Activation(file.Metadata.GetValueOrDefault("activation_func", "linear")) is { Known: true } found ? found.Of
+            : throw new CheckpointException(path, $"is '{file.Metadata["activation_func"]}', which this version does not know.", "activation_func");
         var activatesLast = Flag("activate_output", whenMissing: true);
         var norms = Flag("is_layer_norm", whenMissing: false);
         var dropouts = Dropouts(file, structure.Count);
@@ -141,13 +142,13 @@ public sealed class Hypernetwork : IDisposable
         return drops;
     }
 
-    private static Func<Tensor, Tensor>? Activation(TensorFile file)
+    private static (bool Known, Func<Tensor, Tensor>? Of) Activation(string name)
     {
         const double RandomSlope = (1.0 / 8 + 1.0 / 3) / 2;      // rrelu's mean
-        var name = file.Metadata.GetValueOrDefault("activation_func", "linear");
-        return name switch
+        return name is "linear" ? (true, null) : Shape(name) is { } shape ? (true, shape) : (false, null);
+
+        static Func<Tensor, Tensor>? Shape(string name) => name switch
         {
-            "linear" => null,
             "relu" => x => x.relu(),
             "leakyrelu" => x => functional.leaky_relu(x, 0.01),
             "rrelu" => x => functional.leaky_relu(x, RandomSlope),
@@ -167,7 +168,7 @@ public sealed class Hypernetwork : IDisposable
             "logsigmoid" => x => -functional.softplus(-x),
             "hardtanh" => x => x.clamp(-1, 1),
             "hardsigmoid" => x => (x / 6 + 0.5).clamp(0, 1),
-            _ => throw new CheckpointException(file.Path, $"is '{name}', which this version does not know.", "activation_func"),
+            _ => null,
         };
     }
 }

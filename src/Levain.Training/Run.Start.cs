@@ -23,7 +23,12 @@ public sealed partial class Run
         return merged;
     }
 
-    private Trained StartTraining() => settings.Trains is Trains.Model ? new TrainedModel(settings, model) : new TrainedNetwork(StartNetwork(), settings, random);
+    private Trained StartTraining() => settings.Trains switch
+    {
+        Trains.Model => new TrainedModel(settings, model),
+        Trains.Hypernetwork => new TrainedHypernetwork(settings, model, random),
+        _ => new TrainedNetwork(StartNetwork(), settings, random),
+    };
 
     // New, with the values of a file, or with its ranks too.
     private Network StartNetwork()

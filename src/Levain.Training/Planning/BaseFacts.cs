@@ -42,6 +42,7 @@ public sealed record BaseFacts(long UNet, long TextEncoder, long Vae, bool WideN
                 source.Names(ModelPart.UNet).Take(1).Any(name => source.DtypeOf(ModelPart.UNet, name) is torch.ScalarType.Float32), all.Any ? 0 : Trained());
 
             long Trained() => settings.Trains is Trains.Model ? Count(ModelPart.UNet) + (settings.FineTune.TextEncoder ? Count(ModelPart.TextEncoder) : 0)
+                : settings.Trains is Trains.Hypernetwork ? Networks.Hypernetwork.Length(settings.Hypernetwork.ToOptions(WidthsOf(source)))
                 : settings.Trains is Trains.Embedding ? settings.Embedding.Vectors * source.ShapeOf(ModelPart.TextEncoder, "text_model.final_layer_norm.weight")[0]
                 : AdapterNumbers(source, settings.Network, settings.Compat, all.In("network"));
         }
@@ -50,6 +51,13 @@ public sealed record BaseFacts(long UNet, long TextEncoder, long Vae, bool WideN
             problems.Add(exception.Path == model.Vae ? "vae" : "base", exception.Message, "");
             return null;
         }
+    }
+
+    // What a U-Net's attentions look at: the text, and pictures at each width.
+    private static IEnumerable<long> WidthsOf(CheckpointSource source)
+    {
+        const string keys = ".to_k.weight";
+        return source.Names(ModelPart.UNet).Where(name => name.EndsWith(keys, StringComparison.Ordinal)).Select(name => source.ShapeOf(ModelPart.UNet, name)[1]);
     }
 
     // Every adapter as it will be made, and what keeps one from hanging on its layer.

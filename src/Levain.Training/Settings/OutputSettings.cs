@@ -105,6 +105,7 @@ public sealed record OutputSettings
     {
         Trains.Model => [ResultFormat.Safetensors, ResultFormat.Ckpt, ResultFormat.Diffusers, ResultFormat.DiffusersBin],
         Trains.Embedding => [ResultFormat.Safetensors, ResultFormat.Pt, ResultFormat.Bin, ResultFormat.Ckpt],
+        Trains.Hypernetwork => [ResultFormat.Pt],
         _ => [ResultFormat.Safetensors],
     };
 

@@ -19,7 +19,7 @@ public sealed record RunSettings
     /// <summary>The top-level <c>compat</c>: <c>sound</c> or <c>kohya</c>. Default sound.</summary>
     public Compatibility Compatibility { get; init; } = Compatibility.Sound;
 
-    /// <summary>The top-level <c>trains</c>: <c>network</c>, <c>model</c> or <c>embedding</c>. Default network.</summary>
+    /// <summary>The top-level <c>trains</c>: <c>network</c>, <c>model</c>, <c>embedding</c> or <c>hypernetwork</c>. Default network.</summary>
     public Trains Trains { get; init; } = Trains.Network;
 
     /// <summary><c>[model]</c>: what is trained upon.</summary>
@@ -45,6 +45,9 @@ public sealed record RunSettings
 
     /// <summary><c>[embedding]</c>: the word that is trained.</summary>
     public EmbeddingSettings Embedding { get; init; } = new();
+
+    /// <summary><c>[hypernetwork]</c>: the hypernetwork that is trained.</summary>
+    public HypernetworkSettings Hypernetwork { get; init; } = new();
 
     /// <summary><c>[optimizer]</c>: how gradients become steps.</summary>
     public OptimizerSettings Optimizer { get; init; } = new();
@@ -118,6 +121,7 @@ public sealed record RunSettings
         Network = map.Table("network", run.Network, NetworkSettings.Map),
         FineTune = map.Table("finetune", run.FineTune, FineTuneSettings.Map),
         Embedding = map.Table("embedding", run.Embedding, EmbeddingSettings.Map),
+        Hypernetwork = map.Table("hypernetwork", run.Hypernetwork, HypernetworkSettings.Map),
         Optimizer = map.Table("optimizer", run.Optimizer, OptimizerSettings.Map),
         Schedule = map.Table("schedule", run.Schedule, ScheduleSettings.Map),
         Training = map.Table("training", run.Training, TrainingSettings.Map),
@@ -174,6 +178,7 @@ public sealed record RunSettings
         Cache.Check(problems.In("cache"));
         if (Trains is Trains.Network) Network.Check(problems.In("network"), Compatibility is Compatibility.Kohya);
         if (Trains is Trains.Model) CheckModel(problems);
+        if (Trains is Trains.Hypernetwork) Hypernetwork.Check(problems.In("hypernetwork"));
         if (Trains is Trains.Embedding)
         {
             Embedding.Check(problems.In("embedding"));

@@ -11,12 +11,15 @@ public enum Trains
 
     /// <summary>A word: textual inversion (<c>[embedding]</c>).</summary>
     Embedding,
+
+    /// <summary>A hypernetwork as the webui knows it (<c>[hypernetwork]</c>).</summary>
+    Hypernetwork,
 }
 
 /// <summary>How a run's result is written.</summary>
 public enum ResultFormat
 {
-    /// <summary>As fits what is trained: safetensors.</summary>
+    /// <summary>As fits what is trained: safetensors, and <c>pt</c> for hypernetworks.</summary>
     Auto,
 
     /// <summary><c>.safetensors</c>.</summary>
@@ -25,7 +28,7 @@ public enum ResultFormat
     /// <summary><c>.ckpt</c>, a pickle.</summary>
     Ckpt,
 
-    /// <summary><c>.pt</c>, a pickle: a word as the webui writes it, or kohya with its switch.</summary>
+    /// <summary><c>.pt</c>, a pickle: words and hypernetworks as the webui writes them, words as kohya does with its switch.</summary>
     Pt,
 
     /// <summary><c>.bin</c>, a pickle: a word as diffusers writes it.</summary>
