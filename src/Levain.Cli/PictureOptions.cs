@@ -10,7 +10,6 @@ namespace Levain.Cli;
 /// <summary>The words of commands that draw: pictures to begin with, masks, a second pass, batches, seeds and guidance.</summary>
 internal sealed class PictureOptions
 {
-    private static readonly GenerationRequest Usual = new();
     private static readonly HiresOptions UsualHires = new();
 
     private readonly Option<string?> init = new("--init") { Description = "A picture to begin with (img2img).", HelpName = "FILE" };

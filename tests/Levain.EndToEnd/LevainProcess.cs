@@ -101,7 +101,8 @@ internal sealed class Running : IDisposable
                     Monitor.PulseAll(text);
                 }
             lock (text) Monitor.PulseAll(text);
-        }) { IsBackground = true };
+        })
+        { IsBackground = true };
         reader.Start();
         return reader;
     }

@@ -1,4 +1,3 @@
-using Levain.Core;
 using Levain.Generation;
 using Levain.Tests.Data;
 using Xunit;
