@@ -79,7 +79,7 @@ public static class ModelHashes
         public override bool CanSeek => false;
         public override bool CanWrite => true;
         public override long Length => position;
-        public override long Position { get => position; set => throw new NotSupportedException(); }
+        public override long Position { get => position; set => throw new NotSupportedException("This stream is only written to, from its beginning to its end."); }
 
         public (string Model, string Legacy) Finish() => (Hex(model.GetHashAndReset()), Hex(legacy.GetHashAndReset())[..OldDigits]);
 
@@ -97,9 +97,9 @@ public static class ModelHashes
 
         public override void Write(byte[] buffer, int offset, int count) => Write(buffer.AsSpan(offset, count));
         public override void Flush() { }
-        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-        public override void SetLength(long value) => throw new NotSupportedException();
+        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException("This stream is only written to, from its beginning to its end.");
+        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException("This stream is only written to, from its beginning to its end.");
+        public override void SetLength(long value) => throw new NotSupportedException("This stream is only written to, from its beginning to its end.");
 
         protected override void Dispose(bool disposing)
         {
