@@ -1,4 +1,5 @@
 using Levain.Core;
+using Levain.Training.Elements;
 using static TorchSharp.torch;
 
 namespace Levain.Training;
@@ -83,7 +84,7 @@ public sealed record AdaFactorOptions : OptimizerOptions
 }
 
 // Shazeer and Stern 2018, algorithms 4 and 5, as transformers 4.54 computes them: tensor by tensor, convolutions by their last two sides.
-internal sealed class AdaFactorRule : UpdateRule
+internal sealed unsafe class AdaFactorRule : UpdateRule
 {
     private const double SmallestWarmup = 1e-6, LargestStep = 1e-2;
 
@@ -106,19 +107,25 @@ internal sealed class AdaFactorRule : UpdateRule
     {
         foreach (var group in groups)
             foreach (var run in group.Runs)
-                foreach (var tensor in run.Tensors)
-                {
-                    var rate = Update(tensor, group.Rate, run.Update);
-                    if (tensor == Parameters.Groups[group.Group].Tensors[0]) rates[group.Group].Value = rate;
-                }
+            {
+                var tensors = run.Tensors.ToLookup(tensor => FactoredMoment.IsFused(Parameters, tensor));
+                foreach (var tensor in tensors[false]) Note(tensor, group, Update(tensor, group.Rate, run.Update));
+                var (p, g, m) = (ElementLoop.Address<float>(Values), ElementLoop.Address<float>(Gradients), mean is null ? 0 : ElementLoop.Address<float>(mean));
+                FactoredMoment.ForEach([.. tensors[true]], tensor =>
+                    Note(tensor, group, Update(tensor, (float*)p + tensor.Start, (float*)g + tensor.Start, mean is null ? null : (float*)m + tensor.Start, group.Rate, run.Update)));
+            }
+    }
+
+    private void Note(TrainedTensor tensor, GroupStep group, double rate)
+    {
+        if (tensor == Parameters.Groups[group.Group].Tensors[0]) rates[group.Group].Value = rate;
     }
 
     private double Update(TrainedTensor tensor, double rate, long update)
     {
         using var scope = NewDisposeScope();
         var (p, g) = (tensor.Of(Values), tensor.Of(Gradients));
-        if (options.RelativeStep) rate = Math.Min(options.WarmupInit ? SmallestWarmup * update : LargestStep, 1 / Math.Sqrt(update));
-        if (options.ScaleParameter) rate *= Math.Max(options.Eps[1], Rms(p));
+        rate = Rate(rate, update, () => Rms(p));
         var u = square.Divide(tensor, g.square().add_(options.Eps[0]), g, 1 - Math.Pow(update, options.DecayRate));
         u.mul_(rate / Math.Max(1, Rms(u) / options.ClipThreshold));
         if (mean is not null)
@@ -129,6 +136,65 @@ internal sealed class AdaFactorRule : UpdateRule
         if (options.WeightDecay != 0) p.mul_(1 - options.WeightDecay * rate);
         p.sub_(u);
         return rate;
+    }
+
+    private double Rate(double rate, long update, Func<double> size)
+    {
+        if (options.RelativeStep) rate = Math.Min(options.WarmupInit ? SmallestWarmup * update : LargestStep, 1 / Math.Sqrt(update));
+        return options.ScaleParameter ? rate * Math.Max(options.Eps[1], size()) : rate;
+    }
+
+    // The same, row by row; m is null where there is no momentum.
+    private double Update(TrainedTensor tensor, float* p, float* g, float* m, double rate, long update)
+    {
+        double rms(double squares) => Math.Sqrt(squares / tensor.Length);
+        rate = Rate(rate, update, () => rms(SumOfSquares(p, tensor.Length)));
+        var moment = square.TakeIn(tensor, g, options.Eps[0], 1 - Math.Pow(update, options.DecayRate));
+        var length = rate / Math.Max(1, rms(moment.Run(row => new Measure(row), p, g, null)) / options.ClipThreshold);
+        var stay = 1 - options.WeightDecay * rate;
+        if (m is null) moment.Run(row => new Move(row, length, stay), p, g, null);
+        else moment.Run(row => new MoveByMean(row, length, stay, options.Beta1!.Value), p, g, m);
+        return rate;
+    }
+
+    private static double SumOfSquares(float* numbers, long count)
+    {
+        Span<double> sums = stackalloc double[3];
+        sums.Clear();
+        ElementLoop.Go(new Squares(), null, numbers, null, null, null, null, null, (int)count, sums);
+        return sums[0];
+    }
+
+    private readonly struct Measure(double row) : IElementRule
+    {
+        public static Streams Reads => Streams.Gradient | Streams.A;
+        public static Streams Writes => Streams.Sums;
+
+        public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
+        {
+            var u = x.G * row * x.A;
+            x.Sum1 = u * u;
+        }
+    }
+
+    private readonly struct Move(double row, double length, double stay) : IElementRule
+    {
+        public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A;
+        public static Streams Writes => Streams.Parameter;
+
+        public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L> => x.P = x.P * stay - x.G * row * x.A * length;
+    }
+
+    private readonly struct MoveByMean(double row, double length, double stay, double keep) : IElementRule
+    {
+        public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A | Streams.B;
+        public static Streams Writes => Streams.Parameter | Streams.B;
+
+        public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
+        {
+            x.B = x.B * keep + x.G * row * x.A * (length * (1 - keep));
+            x.P = x.P * stay - x.B;
+        }
     }
 
     internal static double Rms(Tensor tensor) => tensor.norm().item<float>() / Math.Sqrt(tensor.numel());

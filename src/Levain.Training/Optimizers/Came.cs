@@ -1,4 +1,5 @@
 using Levain.Core;
+using Levain.Training.Elements;
 using static TorchSharp.torch;
 
 namespace Levain.Training;
@@ -67,7 +68,7 @@ public sealed record CameOptions : OptimizerOptions
 }
 
 // Luo et al. 2023, algorithm 2, as pytorch-optimizer 4.1 computes it: the release kohya pins spoils the momentum of vectors.
-internal sealed class CameRule : UpdateRule
+internal sealed unsafe class CameRule : UpdateRule
 {
     private readonly CameOptions options;
     private readonly Tensor mean;
@@ -84,7 +85,12 @@ internal sealed class CameRule : UpdateRule
     public override void Step(IReadOnlyList<GroupStep> groups)
     {
         foreach (var group in groups)
-            foreach (var tensor in group.Runs.SelectMany(run => run.Tensors)) Update(tensor, group.Rate);
+        {
+            var tensors = group.Runs.SelectMany(run => run.Tensors).ToLookup(tensor => FactoredMoment.IsFused(Parameters, tensor));
+            foreach (var tensor in tensors[false]) Update(tensor, group.Rate);
+            var (p, g, m) = (ElementLoop.Address<float>(Values), ElementLoop.Address<float>(Gradients), ElementLoop.Address<float>(mean));
+            FactoredMoment.ForEach([.. tensors[true]], tensor => Update(tensor, (float*)p + tensor.Start, (float*)g + tensor.Start, (float*)m + tensor.Start, group.Rate));
+        }
     }
 
     private void Update(TrainedTensor tensor, double rate)
@@ -102,5 +108,58 @@ internal sealed class CameRule : UpdateRule
         m.mul_(beta1).add_(u, 1 - beta1);
         var step = FactoredMoment.IsFactored(tensor) ? residue.Divide(tensor, u.sub_(m).pow_(2).add_(options.Eps2), m, options.Betas[2]) : m;
         p.add_(step, -rate);
+    }
+
+    // The same, row by row; gradients become what remains of the update beside its mean.
+    private void Update(TrainedTensor tensor, float* p, float* g, float* m, double rate)
+    {
+        var decay = options.WeightDecay * (options.FixedDecay ? 1 : rate);
+        Span<double> none = [];
+        if (options.WeightDecay != 0 && !options.WeightDecouple) ElementLoop.Go(new Coupled(options.WeightDecay), p, g, null, null, null, null, null, (int)tensor.Length, none);
+        var squares = square.TakeIn(tensor, g, options.Eps1, options.Betas[1]).Run(row => new Divide(row), p, g, null);
+        var shrink = 1 / Math.Max(1, Math.Sqrt(squares / tensor.Length) / options.ClipThreshold);
+        ElementLoop.Go(new Average(shrink, Momentum ?? options.Betas[0]), p, g, m, null, null, null, null, (int)tensor.Length, none);
+        residue.TakeIn(tensor, g, options.Eps2, options.Betas[2]).Run(row => new Move(row, rate, options.WeightDecouple ? 1 - decay : 1), p, g, m);
+    }
+
+    private readonly struct Coupled(double decay) : IElementRule
+    {
+        public static Streams Reads => Streams.Parameter | Streams.Gradient;
+        public static Streams Writes => Streams.Gradient;
+
+        public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L> => x.G = x.G + x.P * decay;
+    }
+
+    private readonly struct Divide(double row) : IElementRule
+    {
+        public static Streams Reads => Streams.Gradient | Streams.A;
+        public static Streams Writes => Streams.Gradient | Streams.Sums;
+
+        public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
+        {
+            x.G = x.G * row * x.A;
+            x.Sum1 = x.G * x.G;
+        }
+    }
+
+    private readonly struct Average(double shrink, double keep) : IElementRule
+    {
+        public static Streams Reads => Streams.Gradient | Streams.A;
+        public static Streams Writes => Streams.Gradient | Streams.A;
+
+        public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
+        {
+            var u = x.G * shrink;
+            x.A = x.A * keep + u * (1 - keep);
+            x.G = u - x.A;
+        }
+    }
+
+    private readonly struct Move(double row, double rate, double stay) : IElementRule
+    {
+        public static Streams Reads => Streams.Parameter | Streams.A | Streams.B;
+        public static Streams Writes => Streams.Parameter;
+
+        public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L> => x.P = x.P * stay - x.B * row * x.A * rate;
     }
 }

@@ -7,7 +7,7 @@ namespace Levain.Training;
 /// single numbers keep theirs whole.
 /// </summary>
 /// <remarks>Shazeer and Stern 2018, https://arxiv.org/abs/1804.04235, section 3.</remarks>
-internal sealed class FactoredMoment
+internal sealed unsafe partial class FactoredMoment
 {
     private readonly Dictionary<TrainedTensor, (long Row, long Column)> places = [];
     private readonly Tensor rows, columns;

@@ -61,29 +61,25 @@ internal abstract unsafe class BlockRule : UpdateRule
         void batch(int index)
         {
             var (tensor, number) = work[index];
+            var (_, start, block) = first[tensor];          // the second moment lies the same way
             var a = stackalloc float[BlockMemory.Block];
             var b = stackalloc float[BlockMemory.Block];
             var from = (long)number * Batch * BlockMemory.Block;
             for (var at = from; at < Math.Min(tensor.Length, from + Batch * BlockMemory.Block); at += BlockMemory.Block)
             {
                 var count = (int)Math.Min(BlockMemory.Block, tensor.Length - at);
-                decode(first, one, a, at, count);
-                if (second is not null) decode(second, two, b, at, count);
+                var (place, share) = (start + at, block + at / BlockMemory.Block);
+                decode(first.Map, one, a);
+                if (second is not null) decode(second.Map, two, b);
                 ElementLoop.Go(rule, (float*)p + tensor.Start + at, (float*)g + tensor.Start + at, a, b, null, null, null, count, []);
-                encode(first, one, a, at, count, keepSign: true);
-                if (second is not null) encode(second, two, b, at, count, keepSign: false);
-            }
+                encode(first.Map, one, a, keepSign: true);
+                if (second is not null) encode(second.Map, two, b, keepSign: false);
 
-            void decode(BlockMemory memory, (nint Codes, nint Largest) place, float* numbers, long at, int count)
-            {
-                var (_, start, block) = memory[tensor];
-                memory.Map.Decode(new((byte*)place.Codes + start + at, count), ((float*)place.Largest)[block + at / BlockMemory.Block], new(numbers, count));
-            }
+                void decode(DynamicMap map, (nint Codes, nint Largest) memory, float* numbers) =>
+                    map.Decode(new((byte*)memory.Codes + place, count), ((float*)memory.Largest)[share], new(numbers, count));
 
-            void encode(BlockMemory memory, (nint Codes, nint Largest) place, float* numbers, long at, int count, bool keepSign)
-            {
-                var (_, start, block) = memory[tensor];
-                ((float*)place.Largest)[block + at / BlockMemory.Block] = memory.Map.Encode(new(numbers, count), new((byte*)place.Codes + start + at, count), keepSign);
+                void encode(DynamicMap map, (nint Codes, nint Largest) memory, float* numbers, bool keepSign) =>
+                    ((float*)memory.Largest)[share] = map.Encode(new(numbers, count), new((byte*)memory.Codes + place, count), keepSign);
             }
         }
 

@@ -10,7 +10,7 @@ namespace Levain.Training.EightBit;
 /// A byte names one of them.
 /// </summary>
 /// <remarks>Dettmers et al. 2022, https://arxiv.org/abs/2110.02861, appendix; numbers and nearest-entry rounding as bitsandbytes' CUDA kernels have them.</remarks>
-internal sealed unsafe class DynamicMap
+internal sealed unsafe partial class DynamicMap
 {
     private const int Decades = 7;
 
@@ -22,6 +22,7 @@ internal sealed unsafe class DynamicMap
     private readonly int[] bucketCounts;        // midpoints below a bucket's first number
     private readonly int firstBucket;
     private readonly int zero;
+    private readonly Decades16 wide;
 
     private DynamicMap(bool signed)
     {
@@ -45,6 +46,7 @@ internal sealed unsafe class DynamicMap
         firstBucket = Bucket(midpoints[0]);
         bucketCounts = [.. Enumerable.Range(firstBucket, Bucket(1) + 1 - firstBucket)
             .Select(bucket => midpoints.Count(midpoint => midpoint < BitConverter.Int32BitsToSingle(bucket << BucketShift)))];
+        wide = Prepare(signed, midpoints);
     }
 
     /// <summary>For first moments.</summary>
@@ -69,7 +71,7 @@ internal sealed unsafe class DynamicMap
     /// <summary>Decodes a block.</summary>
     public void Decode(ReadOnlySpan<byte> codes, float largest, Span<float> numbers)
     {
-        var i = 0;
+        var i = IsWide ? DecodeBySixteen(codes, largest, numbers) : 0;
         if (Avx2.IsSupported)
             fixed (float* table = entries, to = numbers)
             fixed (byte* from = codes)
@@ -91,7 +93,7 @@ internal sealed unsafe class DynamicMap
             codes.Fill((byte)zero);
             return 0;
         }
-        var i = Avx2.IsSupported ? EncodeByEight(numbers, largest, codes, keepSign) : 0;
+        var i = IsWide ? EncodeBySixteen(numbers, largest, codes, keepSign) : Avx2.IsSupported ? EncodeByEight(numbers, largest, codes, keepSign) : 0;
         for (; i < numbers.Length; i++)
         {
             var code = Nearest(numbers[i] / largest);

@@ -46,6 +46,28 @@ public sealed class EightBitTests
         }
     }
 
+    // Whole registers against single numbers: around every midpoint and power of ten, and over all sizes.
+    [Theory]
+    [InlineData("signed")]
+    [InlineData("unsigned")]
+    public void Numbers_encoded_side_by_side_get_the_codes_they_get_alone(string name)
+    {
+        var map = MapOf(name);
+        var entries = map.Entries.ToArray();
+        var edges = entries.Zip(entries.Skip(1), (low, high) => (low + high) * 0.5f).Concat(Enumerable.Range(0, 9).Select(decade => MathF.Pow(10, -decade)))
+            .SelectMany(edge => new[] { MathF.BitDecrement(edge), edge, MathF.BitIncrement(edge) });
+        var sizes = Enumerable.Range(0, 20000).Select(i => MathF.Pow(2, -i / 700f));
+        float[] all = [.. edges.Concat(sizes).Concat([0f, float.Epsilon]).SelectMany(x => new[] { x, -x }).Where(x => Math.Abs(x) < 1 && (name == "signed" || x >= 0))];
+        foreach (var block in all.Chunk(BlockMemory.Block - 1).Select(chunk => chunk.Append(1f).ToArray()))
+        {
+            var (codes, back) = (new byte[block.Length], new float[block.Length]);
+            Assert.Equal(1, map.Encode(block, codes, keepSign: false));
+            Assert.Equal(block.Select(map.Nearest), codes);
+            map.Decode(codes, 1, back);
+            Assert.Equal(codes.Select(code => entries[code]), back);
+        }
+    }
+
     // At most two codes in a thousand may be one entry off: bitsandbytes divides with a fast instruction.
     [Fact]
     public void Codes_after_a_step_are_those_recorded()
