@@ -10,7 +10,7 @@ namespace Levain.Generation;
 public readonly record struct MemoryEstimate(long UNetBytes, long DecodeBytes, PixelSize Size)
 {
     // Maps alive at once beside the skips, in maps of the widest level at the full latent size; measured on SD 1.5 at 512 px, rounded up.
-    private const int UNetMaps = 12, DecoderMaps = 4, UpscaledPasses = 2;
+    private const int UNetMaps = 12, DecoderMaps = 4, UpscaledPasses = 2, WholeMaps = 2;
     private const double Gibibyte = 1 << 30;
 
     /// <summary>The most that is needed at once.</summary>
@@ -24,8 +24,9 @@ public readonly record struct MemoryEstimate(long UNetBytes, long DecodeBytes, P
         var rows = request.Batch.Size * (request.Guidance.Apart ? 1 : UpscaledPasses);
         long cells = (long)size.ToLatent().Width * size.ToLatent().Height;
         long bytes = model.Compute.Dtype == TorchSharp.torch.ScalarType.Float32 ? sizeof(float) : sizeof(ushort);
-        var decoded = request.TileSize > 0 ? Math.Min(size.Area, (long)request.TileSize * request.TileSize * UpscaledPasses) : size.Area;
-        return new(rows * cells * unet.Channels[0] * UNetMaps * bytes, decoded * vae.Channels[1] * DecoderMaps * sizeof(float), size);
+        var tile = (long)request.TileSize * request.TileSize;
+        var (decoded, kept) = request.TileSize > 0 && tile < size.Area ? (tile, size.Area * vae.Channels[0] * WholeMaps) : (size.Area, 0);
+        return new(rows * cells * unet.Channels[0] * UNetMaps * bytes, (decoded * vae.Channels[1] * DecoderMaps + kept) * sizeof(float), size);
     }
 
     /// <summary>Adds a problem where more is needed than there is.</summary>

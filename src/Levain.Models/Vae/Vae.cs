@@ -53,51 +53,19 @@ public sealed class Vae : Module
         return decoder.call(post_quant_conv.call(latents.to(compute.Device).to(compute.Dtype))).to(ScalarType.Float32).MoveToOuterDisposeScope();
     }
 
-    /// <summary>Latents back to pictures in tiles, so that memory does not grow with the picture's large maps.</summary>
-    /// <remarks>The lowest level sees the whole; above it tiles overlap by more than convolutions reach, and norms use the statistics of the picture at a small size, so that no seams show. That is all in which it differs from <see cref="Decode"/>.</remarks>
+    /// <summary>Latents back to pictures in tiles: the numbers of <see cref="Decode"/> but for the last digits, in about twice its time; beside one tile's maps two of the last level's lie in memory, where decoding whole has some four, twice as wide.</summary>
     /// <param name="latents">[1, 4, H, W], unscaled.</param>
     /// <param name="tile">Side of a tile in latent cells.</param>
     /// <returns>Pictures, [1, 3, 8·H, 8·W], on the CPU; the caller's scope owns them.</returns>
     public Tensor DecodeTiled(Tensor latents, int tile)
     {
-        const int Overlap = 12, Cell = LatentSize.CellPixels;
         using var scope = NewDisposeScope();
         using var frozen = no_grad();
-        var (height, width) = (latents.shape[2], latents.shape[3]);
-        if (height <= tile && width <= tile) return Decode(latents).MoveToOuterDisposeScope();
-
-        var middle = decoder.Middle(post_quant_conv.call(latents.to(compute.Device).to(compute.Dtype)));
-        var norms = decoder.modules().OfType<GroupNormLayer>().ToList();
-        var picture = zeros(1, 3, height * Cell, width * Cell);
-        try
-        {
-            foreach (var norm in norms) norm.Measures = true;
-            using (NewDisposeScope()) decoder.Up(functional.interpolate(middle, [Math.Min(height, tile), Math.Min(width, tile)]));
-            foreach (var norm in norms) norm.Measures = false;
-            for (var top = 0L; top < height; top += tile)
-            {
-                for (var left = 0L; left < width; left += tile)
-                {
-                    using var each = NewDisposeScope();
-                    var (bottom, right) = (Math.Min(top + tile, height), Math.Min(left + tile, width));
-                    var (fromY, fromX) = (Math.Max(top - Overlap, 0), Math.Max(left - Overlap, 0));
-                    var (toY, toX) = (Math.Min(bottom + Overlap, height), Math.Min(right + Overlap, width));
-                    var part = decoder.Up(middle.narrow(2, fromY, toY - fromY).narrow(3, fromX, toX - fromX).contiguous());
-                    picture.narrow(2, top * Cell, (bottom - top) * Cell).narrow(3, left * Cell, (right - left) * Cell)
-                        .copy_(part.narrow(2, (top - fromY) * Cell, (bottom - top) * Cell).narrow(3, (left - fromX) * Cell, (right - left) * Cell));
-                }
-            }
-        }
-        finally
-        {
-            foreach (var norm in norms)
-            {
-                norm.Measures = false;
-                norm.Given?.Mean.Dispose();
-                norm.Given?.Variance.Dispose();
-                norm.Given = null;
-            }
-        }
-        return picture.MoveToOuterDisposeScope();
+        if (latents.shape[2] <= tile && latents.shape[3] <= tile) return Decode(latents).MoveToOuterDisposeScope();
+        var tiles = new TiledDecoding(decoder, Spec.Norm.Groups, tile, Edges.Height, Edges.Width);
+        return tiles.Decode(decoder.Middle(post_quant_conv.call(latents.to(compute.Device).to(compute.Dtype)))).MoveToOuterDisposeScope();
     }
+
+    /// <summary>Which edges of pictures join, see <see cref="Seamless"/>.</summary>
+    internal (bool Width, bool Height) Edges { get; set; }
 }

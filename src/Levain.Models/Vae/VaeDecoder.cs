@@ -45,6 +45,19 @@ internal sealed class VaeDecoder : Module<Tensor, Tensor>
     {
         using var scope = NewDisposeScope();
         foreach (var level in up_blocks) x = level.call(x);
+        return Output(x).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The levels above, resnet by resnet; <see cref="Output"/> follows the last.</summary>
+    public IEnumerable<DecoderStage> Stages => up_blocks.SelectMany((level, i) => level.Resnets.Select((resnet, j) => new DecoderStage(j == 0 && i > 0 ? up_blocks[i - 1].Enlarge : null, resnet)));
+
+    /// <summary>The norm of <see cref="Output"/>.</summary>
+    public GroupNormLayer OutputNorm => conv_norm_out;
+
+    /// <summary>The largest map to colours.</summary>
+    public Tensor Output(Tensor x)
+    {
+        using var scope = NewDisposeScope();
         return conv_out.call(functional.silu(conv_norm_out.call(x))).MoveToOuterDisposeScope();
     }
 
@@ -60,6 +73,10 @@ internal sealed class VaeDecoder : Module<Tensor, Tensor>
             RegisterComponents();
         }
 
+        public IReadOnlyList<ResnetBlock2D> Resnets => [.. resnets];
+
+        public Upsample2D? Enlarge => upsamplers?[0];
+
         public override Tensor forward(Tensor x)
         {
             using var scope = NewDisposeScope();
@@ -67,4 +84,20 @@ internal sealed class VaeDecoder : Module<Tensor, Tensor>
             return (upsamplers is null ? x : upsamplers[0].call(x, (2 * x.shape[2], 2 * x.shape[3]))).MoveToOuterDisposeScope();
         }
     }
+}
+
+/// <summary>A resnet of the decoder, with the enlargement before it where a level begins.</summary>
+internal sealed record DecoderStage(Upsample2D? Enlarge, ResnetBlock2D Resnet)
+{
+    /// <summary>Channels that come out.</summary>
+    public long Channels => Norm("norm2").Weight.shape[0];
+
+    /// <summary>What the resnet gets.</summary>
+    public Tensor Larger(Tensor x) => Enlarge?.call(x, (2 * x.shape[2], 2 * x.shape[3])) ?? x;
+
+    /// <summary>All of it.</summary>
+    public Tensor Run(Tensor x) => Resnet.call(Larger(x), null);
+
+    /// <summary>A norm of the resnet by its field's name.</summary>
+    public GroupNormLayer Norm(string name) => (GroupNormLayer)Resnet.named_children().First(child => child.name == name).module;
 }
