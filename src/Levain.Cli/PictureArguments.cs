@@ -68,10 +68,10 @@ internal sealed class PictureArguments
     public StableDiffusion OpenBase(ParseResult given) => StableDiffusion.Open(given.GetValue(origin)!, Engine.Start(new() { Device = given.GetValue(device)! }), given.GetValue(vae));
 
     /// <summary>Who draws on a base; the caller disposes it.</summary>
-    public GenerationPipeline Pipeline(ParseResult given, StableDiffusion model) => new(model, Path.GetFileNameWithoutExtension(given.GetValue(origin)), names.Folders(given)) { VaeName = Path.GetFileName(given.GetValue(vae)) };
+    public GenerationPipeline Pipeline(ParseResult given, StableDiffusion model) => new(model, Path.GetFileNameWithoutExtension(given.GetValue(origin)), names.Folders(given)) { Files = new(given.GetValue(origin)!, given.GetValue(vae), HashStore.Hashes) };
 
     /// <summary>The bases of a grid; the caller disposes them.</summary>
-    public BaseShelf Bases(ParseResult given) => new(Engine.Start(new() { Device = given.GetValue(device)! }), given.GetValue(origin)!, given.GetValue(vae), names.Folders(given));
+    public BaseShelf Bases(ParseResult given) => new(Engine.Start(new() { Device = given.GetValue(device)! }), given.GetValue(origin)!, given.GetValue(vae), names.Folders(given), HashStore.Hashes);
 
     /// <summary>Numbers with commas between them.</summary>
     public static List<T> List<T>(string? text, string name, Problems problems) where T : struct, ISpanParsable<T>

@@ -7,6 +7,12 @@ using Levain.Generation;
 
 namespace Levain.Cli;
 
+/// <summary>A picture that is drawn again.</summary>
+/// <param name="Path">Its file.</param>
+/// <param name="Img2Img">What it says of a picture it began with; null where it began with noise.</param>
+/// <param name="Note">Tells the user something about it.</param>
+internal sealed record ToldPicture(string Path, ToldImg2Img? Img2Img, Action<string> Note);
+
 /// <summary>The words of commands that draw: pictures to begin with, masks, a second pass, batches, seeds and guidance.</summary>
 internal sealed class PictureOptions
 {
@@ -37,6 +43,7 @@ internal sealed class PictureOptions
     private readonly Option<int?> batch = new("--batch") { Description = "Pictures from one prompt, each with the next seed." };
     private readonly Option<int?> atOnce = new("--batch-size") { Description = "Pictures drawn at once." };
     private readonly Option<int?> tile = new("--vae-tile") { Description = "Decodes in tiles of so many px, so that memory stays bounded.", HelpName = "PX" };
+    private readonly Option<Joined?> tiling = new("--tiling") { Description = "Joins these edges, so that pictures lie side by side without a seam." };
     private readonly Option<string?> variation = new("--variation") { Description = "Another seed mixed in, and its share.", HelpName = "SEED:SHARE" };
     private readonly Option<string?> seedResize = new("--seed-resize") { Description = "The size whose noise is used, for nearly the same picture at another size.", HelpName = "WxH" };
     private readonly Option<long?> delta = new("--ensd") { Description = "Added to the seed for every noise but the first." };
@@ -47,22 +54,24 @@ internal sealed class PictureOptions
     /// <summary>Adds them to a command.</summary>
     public Command AddTo(Command command)
     {
-        foreach (var option in (Option[])[init, denoise, resize, exactSteps, extraNoise, mask, maskBlur, maskContent, onlyMasked, maskPadding, maskInvert, hires, hiresSize, upscaler, hiresSteps, hiresDenoise, hiresSampler, batch, atOnce, tile, variation, seedResize, delta, eta, rescale, ngms])
+        foreach (var option in (Option[])[init, denoise, resize, exactSteps, extraNoise, mask, maskBlur, maskContent, onlyMasked, maskPadding, maskInvert, hires, hiresSize, upscaler, hiresSteps, hiresDenoise, hiresSampler, batch, atOnce, tile, tiling, variation, seedResize, delta, eta, rescale, ngms])
             command.Options.Add(option);
         return command;
     }
 
     /// <summary>A request with what was given.</summary>
-    public GenerationRequest Apply(ParseResult given, GenerationRequest request, Problems problems)
+    /// <param name="told">The picture whose text <paramref name="request"/> comes from, with what it says of one it began with; null for none.</param>
+    public GenerationRequest Apply(ParseResult given, GenerationRequest request, Problems problems, ToldPicture? told = null)
     {
-        problems.Require(given.GetValue(mask) is null || given.GetValue(init) is not null, "--mask", "is given without --init.", "Name the picture that the mask belongs to.");
-        problems.Require(given.GetValue(denoise) is null || given.GetValue(init) is not null, "--denoise", "is given without --init.", "Name a picture to begin with; a second pass has --hires-denoise.");
+        problems.Require(given.GetValue(mask) is null || given.GetValue(init) is not null || told?.Img2Img is not null, "--mask", "is given without --init.", "Name the picture that the mask belongs to.");
+        problems.Require(given.GetValue(denoise) is null || given.GetValue(init) is not null || told?.Img2Img is not null, "--denoise", "is given without --init.", "Name a picture to begin with; a second pass has --hires-denoise.");
         return request with
         {
-            Img2Img = Img2Img(given, problems) ?? request.Img2Img,
+            Img2Img = Img2Img(given, problems, told) ?? request.Img2Img,
             Hires = Hires(given, request, problems),
             Batch = new() { Count = given.GetValue(batch) ?? 1, Size = given.GetValue(atOnce) ?? 1 },
             TileSize = given.GetValue(tile) ?? request.TileSize,
+            Joined = given.GetValue(tiling) ?? request.Joined,
             SeedOptions = request.SeedOptions with
             {
                 Variation = Variation(given.GetValue(variation), problems) ?? request.SeedOptions.Variation,
@@ -88,39 +97,53 @@ internal sealed class PictureOptions
         return null;
     }
 
-    private Img2ImgOptions? Img2Img(ParseResult given, Problems problems)
+    private Img2ImgOptions? Img2Img(ParseResult given, Problems problems, ToldPicture? source)
     {
-        if (given.GetValue(init) is not { } path || Read(path, "--init", Picture.Open, problems) is not { } picture) return null;
+        var told = source?.Img2Img;
+        var path = given.GetValue(init) ?? told?.FindBeside(source!.Path);
+        problems.Require(path is not null || told is null, "--init", $"is not given, and {source?.Path} was drawn from a picture that it does not hold.",
+            $"Name that picture: --init FILE{(told?.InitHash is { } hash ? $" (the webui keeps it as {hash}.png)" : "")}.");
+        problems.Require(given.GetValue(mask) is not null || told?.Inpaint is null, "--mask", $"is not given, and {source?.Path} was drawn with a mask that it does not hold.", "Name that mask: --mask FILE.");
+        if (path is null || Read(path, "--init", Picture.Open, problems) is not { } picture) return null;
+        if (told?.InitHash is { } known && known != ToldImg2Img.HashOf(picture)) source!.Note($"{path} is not the picture that {source.Path} was drawn from, or its colours were changed.");
         var hidden = given.GetValue(mask) is { } maskPath ? Read(maskPath, "--mask", GrayMask.Open, problems) : null;
         return new Img2ImgOptions(picture)
         {
-            Denoise = given.GetValue(denoise) ?? new Img2ImgOptions(picture).Denoise,
+            Denoise = given.GetValue(denoise) ?? told?.Denoise ?? new Img2ImgOptions(picture).Denoise,
             Resize = given.GetValue(resize),
             ExactSteps = given.GetValue(exactSteps),
-            ExtraNoise = given.GetValue(extraNoise) ?? 0,
+            NoiseMultiplier = told?.NoiseMultiplier ?? 1,
+            ExtraNoise = given.GetValue(extraNoise) ?? told?.ExtraNoise ?? 0,
             Inpaint = hidden is null ? null : new InpaintOptions(hidden)
             {
-                Blur = given.GetValue(maskBlur),
-                Content = given.GetValue(maskContent),
-                OnlyMasked = given.GetValue(onlyMasked),
-                Padding = given.GetValue(maskPadding),
-                Invert = given.GetValue(maskInvert),
+                Blur = Chosen(maskBlur, told?.Inpaint?.Blur),
+                Content = Chosen(maskContent, told?.Inpaint?.Content),
+                OnlyMasked = Chosen(onlyMasked, told?.Inpaint?.OnlyMasked),
+                Padding = Chosen(maskPadding, told?.Inpaint?.Padding),
+                Invert = Chosen(maskInvert, told?.Inpaint?.Invert),
+                ConditioningWeight = told?.Inpaint?.ConditioningWeight ?? 1,
             },
         };
+
+        T Chosen<T>(Option<T> option, T? otherwise) where T : struct => given.GetResult(option) is { Implicit: false } || otherwise is null ? given.GetValue(option) : otherwise.Value;
     }
 
+    // A second pass that a picture tells of keeps what is not written anew.
     private HiresOptions? Hires(ParseResult given, GenerationRequest request, Problems problems)
     {
-        if (given.GetValue(hires) is null && given.GetValue(hiresSize) is null) return request.Hires;
-        return new()
+        if (given.GetValue(hires) is null && given.GetValue(hiresSize) is null && request.Hires is null) return null;
+        var start = request.Hires ?? UsualHires;
+        return start with
         {
-            Scale = given.GetValue(hires) ?? UsualHires.Scale,
-            Size = Size(given.GetValue(hiresSize), "--hires-size", problems),
-            Upscaler = given.GetValue(upscaler)!,
-            Steps = given.GetValue(hiresSteps),
-            Denoise = given.GetValue(hiresDenoise),
-            Sampler = given.GetValue(hiresSampler),
+            Scale = given.GetValue(hires) ?? start.Scale,
+            Size = Size(given.GetValue(hiresSize), "--hires-size", problems) ?? (given.GetValue(hires) is null ? start.Size : null),
+            Upscaler = Chosen(upscaler, start.Upscaler),
+            Steps = Chosen(hiresSteps, start.Steps),
+            Denoise = Chosen(hiresDenoise, start.Denoise),
+            Sampler = given.GetValue(hiresSampler) ?? start.Sampler,
         };
+
+        T Chosen<T>(Option<T> option, T otherwise) => given.GetResult(option) is { Implicit: false } ? given.GetValue(option)! : otherwise;
     }
 
     private static VariationSeed? Variation(string? text, Problems problems)

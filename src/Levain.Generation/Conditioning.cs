@@ -25,6 +25,9 @@ internal sealed class Conditioning(ClipTextModel encoder, Emphasis emphasis, int
 {
     private readonly OrderedDictionary<string, TextualInversion> used = [];
 
+    /// <summary>Whether schedules are read as webui versions before 1.6 did.</summary>
+    public bool OldTimelines { get; init; }
+
     /// <summary>Trained words that were met, in order.</summary>
     public IReadOnlyCollection<TextualInversion> Used => used.Values;
 
@@ -44,7 +47,7 @@ internal sealed class Conditioning(ClipTextModel encoder, Emphasis emphasis, int
 
     private IReadOnlyList<(int, Tensor)> Scheduled(string text, int steps, int? hiresSteps)
     {
-        var schedule = PromptSchedule.Of(text, steps, hiresSteps);
+        var schedule = PromptSchedule.Of(text, steps, hiresSteps, OldTimelines);
         var chunks = schedule.Select(entry => PromptChunks.Of(entry.Text, emphasis, words: words)).ToList();
         foreach (var word in chunks.SelectMany(text => text.Chunks).SelectMany(chunk => chunk.Words)) used.TryAdd(word.Word.Name, word.Word);
         var states = key is null ? Encode(chunks) : kept.Get(Key(schedule), () => Encode(chunks));

@@ -36,8 +36,8 @@ public sealed class GenerationPipeline : IDisposable
     /// <summary>The base's name in infotexts.</summary>
     public string? ModelName { get; }
 
-    /// <summary>Name of a VAE that stands in for the base's own, in infotexts; null for its own.</summary>
-    public string? VaeName { get; init; }
+    /// <summary>The base's files, which infotexts name with their hashes; null: its name alone.</summary>
+    public BaseFiles? Files { get; init; }
 
     /// <summary>Draws one picture, whatever the request's batch.</summary>
     /// <param name="request">What to draw.</param>
@@ -60,6 +60,7 @@ public sealed class GenerationPipeline : IDisposable
         {
             using var scope = NewDisposeScope();
             using var frozen = no_grad();
+            using var seamless = Seamless(request);
             var latents = Walk(request, batch, progress, cancel);
             for (var i = 0; i < request.Batch.Size; i++)
             {
@@ -86,6 +87,7 @@ public sealed class GenerationPipeline : IDisposable
     {
         using var scope = NewDisposeScope();
         using var frozen = no_grad();
+        using var seamless = Seamless(request);
         return Walk(request with { Batch = new() }, 0, progress, cancel).Latent.MoveToOuterDisposeScope();
     }
 
@@ -107,6 +109,9 @@ public sealed class GenerationPipeline : IDisposable
         colours?.Dispose();
     }
 
+    private Seamless? Seamless(GenerationRequest request) =>
+        request.Joined == Joined.None ? null : new([model.UNet, model.Vae], request.Joined.HasFlag(Joined.Width), request.Joined.HasFlag(Joined.Height));
+
     private sealed record Drawn(
         Tensor Latent, InitialPicture? Initial, IReadOnlyList<GenerationRequest> Pictures, IReadOnlyList<string> Infotexts, IReadOnlyList<string> Notes, IReadOnlyList<NetworkEffect> Effects);
 
@@ -119,6 +124,7 @@ public sealed class GenerationPipeline : IDisposable
         problems.ThrowIfAny();
 
         kept.Trim();
+        Files?.Begin();
         var prompt = reader.Read(request);
         foreach (var use in prompt.Networks) problems.Require(File.Exists(use.Path), use.Path, "is not there.", "Check the path.");
         problems.ThrowIfAny();
@@ -150,10 +156,11 @@ public sealed class GenerationPipeline : IDisposable
         }
         foreach (var word in bundled) words.Value.Remove(word);
         notes.AddRange(words.Value.TakeNotes());
-        var texts = pictures.Select(picture => Infotext.Of(picture with { Prompt = prompt.Shown, NegativePrompt = prompt.Negative }, ModelName, VaeName, named)).ToList();
+        var names = Files?.Names ?? new(ModelName);
+        var texts = pictures.Select(picture => Infotext.Of(picture with { Prompt = prompt.Shown, NegativePrompt = prompt.Negative }, names, named)).ToList();
         return new(latent, initial, pictures, texts, notes, effects);
 
-        Conditioning Encoding() => new(model.TextEncoder, request.Emphasis, request.ClipSkip, words.Value, kept, shelf.OthersAct ? null : shelf.Key);
+        Conditioning Encoding() => new(model.TextEncoder, request.Emphasis, request.ClipSkip, words.Value, kept, shelf.OthersAct ? null : shelf.Key) { OldTimelines = request.OldTimelines };
 
         Guidance Guide(ReadPrompt read, double scale, int calls, int? hiresCalls)
         {

@@ -4,6 +4,23 @@ using Levain.Networks;
 
 namespace Levain.Generation;
 
+/// <summary>Which edges of a picture join when it is laid side by side.</summary>
+[Flags]
+public enum Joined
+{
+    /// <summary>None.</summary>
+    None = 0,
+
+    /// <summary>Left and right.</summary>
+    Width = 1,
+
+    /// <summary>Upper and lower.</summary>
+    Height = 2,
+
+    /// <summary>All: the webui's tiling.</summary>
+    Both = Width | Height,
+}
+
 /// <summary>One picture to be drawn, complete: the same request gives the same picture. Commands, previews and programs all use it.</summary>
 public sealed record GenerationRequest
 {
@@ -65,6 +82,12 @@ public sealed record GenerationRequest
 
     /// <summary>A second pass at a larger size; null for none.</summary>
     public HiresOptions? Hires { get; init; }
+
+    /// <summary>Which edges join, so that the picture can be laid side by side without a seam; both sides are best multiples of 64 px then. Default none.</summary>
+    public Joined Joined { get; init; }
+
+    /// <summary>Reads <c>[from:to:when]</c> as webui versions before 1.6 did: below 1 a share, and the first pass's steps in both passes.</summary>
+    public bool OldTimelines { get; init; }
 
     /// <summary>How many pictures are drawn.</summary>
     public BatchOptions Batch { get; init; } = new();

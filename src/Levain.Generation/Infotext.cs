@@ -1,6 +1,5 @@
 using System.Globalization;
-using System.Text.Encodings.Web;
-using System.Text.Json;
+using System.Text;
 using Levain.Diffusion;
 
 namespace Levain.Generation;
@@ -9,29 +8,48 @@ namespace Levain.Generation;
 /// <remarks>AUTOMATIC1111's webui, <c>processing.create_infotext</c>.</remarks>
 public static class Infotext
 {
-    private static readonly JsonSerializerOptions Quoting = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
-
     /// <summary>Prompt, negative prompt, and one line of settings.</summary>
-    /// <param name="modelName">The base's name; null leaves it out.</param>
-    /// <param name="vaeName">Name of a VAE in place of the base's own; null leaves it out.</param>
-    /// <param name="hashes">Hashes of what the prompt names: <c>Lora hashes</c>, <c>TI hashes</c>.</param>
-    public static string Of(GenerationRequest request, string? modelName = null, string? vaeName = null, params IEnumerable<(string Key, string Value)> hashes)
+    /// <param name="names">The base and its VAE; null names none.</param>
+    /// <param name="further">Further fields, as hashes of what the prompt names: <c>Lora hashes</c>, <c>TI hashes</c>.</param>
+    public static string Of(GenerationRequest request, BaseNames? names = null, params IEnumerable<(string Key, string Value)> further)
     {
         var negative = request.NegativePrompt.Length > 0 ? $"\nNegative prompt: {request.NegativePrompt}" : "";
         IEnumerable<(string Key, string? Value)> fields =
         [
-            .. Drawing(request), ("Model", modelName), ("VAE", vaeName), .. Seeding(request), .. Changing(request),
-            ("Clip skip", request.ClipSkip > 1 ? Number(request.ClipSkip) : null), ("ENSD", SeedDelta(request)), ("RNG", request.Noise == NoiseKind.Cpu ? "CPU" : "NV"),
-            .. Masking(request), .. SecondPass(request), .. hashes.Select(hash => (hash.Key, (string?)hash.Value)), .. Sampling(request), .. Guiding(request),
+            .. Drawing(request), ("Model hash", names?.ModelHash), ("Model", names?.Model), ("VAE hash", names?.VaeHash), ("VAE", names?.Vae), .. Seeding(request), .. Changing(request),
+            ("Clip skip", request.ClipSkip > 1 ? Number(request.ClipSkip) : null), ("ENSD", SeedDelta(request)),
+            ("Init image hash", request.Img2Img is { } begun ? ToldImg2Img.HashOf(begun.Init) : null), ("RNG", request.Noise == NoiseKind.Cpu ? "CPU" : "NV"),
+            ("Tiling", request.Joined switch { Joined.None => null, Joined.Both => "True", var one => one.ToString() }),
+            .. Masking(request), .. SecondPass(request), .. further.Select(field => (field.Key, (string?)field.Value)), .. Sampling(request), .. Guiding(request),
             ("Emphasis", Weighted(request) ? request.Emphasis switch { Emphasis.NoNorm => "No norm", Emphasis.Original => null, var other => other.ToString() } : null),
+            ("Old prompt editing timelines", request.OldTimelines ? "True" : null),
             ("Version", $"levain {typeof(Infotext).Assembly.GetName().Version!.ToString(3)}"),
         ];
         return $"{request.Prompt}{negative}\n{string.Join(", ", fields.Where(field => field.Value is not null).Select(field => $"{field.Key}: {Quote(field.Value!)}"))}".Trim();
     }
 
     /// <summary>A value that holds a comma, a colon or a line break, in JSON's quotes; any other as it is.</summary>
-    public static string Quote(string value) =>
-        value.AsSpan().IndexOfAny(",:\n") < 0 ? value : JsonSerializer.Serialize(value, Quoting);
+    public static string Quote(string value)
+    {
+        if (value.AsSpan().IndexOfAny(",:\n") < 0) return value;
+        var text = new StringBuilder("\"");
+        foreach (var letter in value)
+        {
+            text.Append(letter switch
+            {
+                '"' => "\\\"",
+                '\\' => @"\\",
+                '\n' => @"\n",
+                '\r' => @"\r",
+                '\t' => @"\t",
+                '\b' => @"\b",
+                '\f' => @"\f",
+                < ' ' => string.Create(CultureInfo.InvariantCulture, $@"\u{(int)letter:x4}"),
+                _ => letter.ToString(),
+            });
+        }
+        return text.Append('"').ToString();
+    }
 
     private static IEnumerable<(string, string?)> Drawing(GenerationRequest request)
     {

@@ -10,7 +10,11 @@ namespace Levain.Generation;
 /// <param name="Request">The request as far as the text names it; what a picture cannot tell (other pictures, network files) is missing.</param>
 /// <param name="Fields">Every setting of the text, by its name there.</param>
 /// <param name="Notes">Settings that were not understood.</param>
-public sealed record ReadInfotext(GenerationRequest Request, IReadOnlyDictionary<string, string> Fields, IReadOnlyList<string> Notes);
+public sealed record ReadInfotext(GenerationRequest Request, IReadOnlyDictionary<string, string> Fields, IReadOnlyList<string> Notes)
+{
+    /// <summary>What it says of a picture that drawing began with; null where it began with noise.</summary>
+    public ToldImg2Img? Img2Img { get; init; }
+}
 
 /// <summary>Reads what <see cref="Infotext"/> and the webui write into pictures.</summary>
 /// <remarks>AUTOMATIC1111's webui, <c>infotext_utils.parse_generation_parameters</c>. Without <c>RNG</c> the noise is a graphics card's, the webui's default.</remarks>
@@ -21,7 +25,7 @@ public static partial class InfotextReader
 
     // Written by the webui or by us and of no consequence for what is drawn here.
     private static readonly HashSet<string> Passed =
-        ["Model", "Model hash", "VAE", "VAE hash", "Version", "User", "Lora hashes", "TI hashes", "Init image hash", "Networks", "Mask mode", "Mask blur", "Masked content", "Inpaint area", "Masked area padding", "Noise multiplier", "Extra noise"];
+        ["Model", "Model hash", "VAE", "VAE hash", "Version", "User", "Lora hashes", "TI hashes", "First pass size", "Init image hash", "Networks", "Mask mode", "Mask blur", "Masked content", "Inpaint area", "Masked area padding", "Noise multiplier", "Extra noise", "Conditional mask weight"];
 
     /// <summary>Reads a text; whatever is in it, it never fails.</summary>
     public static ReadInfotext Read(string text)
@@ -32,17 +36,23 @@ public static partial class InfotextReader
         var (prompt, negative, inNegative) = (new List<string>(), new List<string>(), false);
         foreach (var line in hasFields ? lines[..^1] : lines)
         {
-            var trimmed = line.TrimEnd('\r');
-            if (!inNegative && trimmed.TrimStart().StartsWith(Negative, StringComparison.Ordinal)) (inNegative, trimmed) = (true, trimmed.TrimStart()[Negative.Length..].TrimStart());
-            (inNegative ? negative : prompt).Add(trimmed);
+            var trimmed = line.Trim();
+            if (trimmed.StartsWith(Negative, StringComparison.Ordinal)) (inNegative, trimmed) = (true, trimmed[Negative.Length..].Trim());
+            var said = inNegative ? negative : prompt;
+            if (said.Count > 0 || trimmed.Length > 0) said.Add(trimmed);          // empty lines count once something was said
         }
         var fields = new Dictionary<string, string>(StringComparer.Ordinal);
         if (hasFields)
             foreach (Match match in Field().Matches(last)) fields[match.Groups["key"].Value] = Unquoted(match.Groups["value"].Value);
 
+        // Before hires resize had a field of its own, the size was the second pass's.
+        if (fields.TryGetValue("First pass size", out var first) && fields.TryGetValue("Size", out var second) && Size(first) is { Width: > 0, Height: > 0 })
+        {
+            (fields["Size"], fields["Hires resize"]) = (first, second);
+        }
         var notes = new List<string>();
-        var request = Apply(new() { Prompt = string.Join('\n', prompt).Trim(), NegativePrompt = string.Join('\n', negative).Trim(), Noise = NoiseKind.Gpu }, fields, notes);
-        return new(request, fields, notes);
+        var request = Apply(new() { Prompt = string.Join('\n', prompt), NegativePrompt = string.Join('\n', negative), Noise = NoiseKind.Gpu }, fields, notes);
+        return new(request, fields, notes) { Img2Img = ToldImg2Img.Of(fields) };
     }
 
     private static GenerationRequest Apply(GenerationRequest request, Dictionary<string, string> fields, List<string> notes)
@@ -78,6 +88,12 @@ public static partial class InfotextReader
                     break;
                 case "RNG":
                     request = request with { Noise = value == "CPU" ? NoiseKind.Cpu : NoiseKind.Gpu };
+                    break;
+                case "Tiling":
+                    request = request with { Joined = value switch { "True" => Joined.Both, nameof(Joined.Width) => Joined.Width, nameof(Joined.Height) => Joined.Height, _ => Joined.None } };
+                    break;
+                case "Old prompt editing timelines":
+                    request = request with { OldTimelines = value == "True" };
                     break;
                 case "Variation seed" when Whole(value) is { } other:
                     request = request with { SeedOptions = request.SeedOptions with { Variation = new(other, Number(fields.GetValueOrDefault("Variation seed strength", "0")) ?? 0) } };
@@ -176,7 +192,17 @@ public static partial class InfotextReader
                     break;
             }
         }
-        return request with { Hires = hires };
+        return Aged(request with { Hires = hires }, fields, notes);
+    }
+
+    /// <summary>What versions of the webui did differently, by infotext_versions.py.</summary>
+    private static GenerationRequest Aged(GenerationRequest request, Dictionary<string, string> fields, List<string> notes)
+    {
+        if (Release().Match(fields.GetValueOrDefault("Version", "")) is not { Success: true } told || !System.Version.TryParse(told.Groups[1].Value, out var version)) return request;
+        if (version < new Version(1, 6, 0) && request.Prompt.Contains('[')) request = request with { OldTimelines = true };
+        if (version < new Version(1, 6, 0) && fields.GetValueOrDefault("Sampler") is "DDIM" or "PLMS") request = request with { Guidance = request.Guidance with { Padding = ConditioningPadding.RepeatLast } };
+        if (version < new Version(1, 7, 0)) notes.Add($"The webui {told.Groups[1].Value} rounded the noise schedule to 16 bits on most cards, and it is not rounded here: the picture may differ in details.");
+        return request;
     }
 
     private static string? Known(string name)
@@ -193,7 +219,8 @@ public static partial class InfotextReader
     private static PixelSize? Size(string text) =>
         text.Split('x') is [var width, var height] && Whole(width) is >= 0 and <= int.MaxValue and var w && Whole(height) is >= 0 and <= int.MaxValue and var h ? new((int)w, (int)h) : null;
 
-    private static string Unquoted(string value)
+    /// <summary>A value without the quotes that <see cref="Infotext.Quote"/> gave it.</summary>
+    internal static string Unquoted(string value)
     {
         if (value is not ['"', .., '"']) return value;
         try
@@ -205,6 +232,9 @@ public static partial class InfotextReader
             return value;
         }
     }
+
+    [GeneratedRegex(@"^v(\d+\.\d+\.\d+)")]
+    private static partial Regex Release();
 
     [GeneratedRegex("""\s*(?<key>\w[\w \-/]+):\s*(?<value>"(?:\\.|[^\\"])+"|[^,]*)(?:,|$)""")]
     private static partial Regex Field();

@@ -28,12 +28,13 @@ internal static class SampleCommand
                 var columns = PictureArguments.List<double>(given.GetValue(strengths), "--strengths", problems);
                 problems.Require(columns.Count == 0 || networks.Count > 0, "--strengths", "is given without --lora.", "Name the LoRA whose strengths are compared.");
                 var prompts = (given.GetValue(prompt) ?? []).Select(PromptLine.Of).Concat(PromptNameArguments.Lines(given.GetValue(lines), problems, screen)).ToList();
-                var told = Told(given.GetValue(from), problems, screen);
+                var read = Told(given.GetValue(from), problems, screen);
+                var told = read?.Request;
                 if (prompts.Count == 0 && told is not null) prompts = [PromptLine.Of(told.Prompt)];
                 problems.Require(prompts.Count > 0, "--prompt", "is not given.", "Say what to draw: --prompt \"1girl, solo\".");
                 problems.Require(PictureFile.Endings.Contains(Path.GetExtension(given.GetValue(output)!).ToLowerInvariant()), "--output", $"is {given.GetValue(output)}.", $"Pictures are written as PNG, JPEG or WebP: end it with {string.Join(", ", PictureFile.Endings)}.");
                 var compared = columns.Count > 0 && networks.Count > 0 ? networks[^1] : null;
-                var shared = drawing.Apply(given, pictures.Request(given, problems, told), problems) with { Networks = compared is null ? networks : networks[..^1] };
+                var shared = drawing.Apply(given, pictures.Request(given, problems, told), problems, read is null ? null : new(given.GetValue(from)!, read.Img2Img, note => screen.Note($"[yellow]{Markup.Escape(note)}[/]"))) with { Networks = compared is null ? networks : networks[..^1] };
                 var grid = new GenerationGrid(shared,
                     compared is null ? [new("", same => same)] : GenerationGrid.Strengths(compared.Path, columns),
                     GenerationGrid.PromptsAndSeeds(prompts, pictures.Seeds(given, problems, told)));
@@ -52,7 +53,7 @@ internal static class SampleCommand
     }
 
     /// <summary>What a picture says of itself.</summary>
-    private static GenerationRequest? Told(string? path, Problems problems, Screen screen)
+    private static ReadInfotext? Told(string? path, Problems problems, Screen screen)
     {
         if (path is null) return null;
         if (!File.Exists(path))
@@ -67,7 +68,7 @@ internal static class SampleCommand
         }
         var read = InfotextReader.Read(text);
         foreach (var note in read.Notes) screen.Note($"[yellow]{Markup.Escape(note)}[/]");
-        return read.Request;
+        return read;
     }
 
     private static IReadOnlyList<string> Draw(GenerationPipeline pipeline, GenerationGrid grid, string output, string? preview, Screen screen, Action<string, GenerationResult> saved, CancellationToken stop)
@@ -79,7 +80,7 @@ internal static class SampleCommand
             pipeline.DrawAll(request, new StepNotes(screen, preview), result =>
             {
                 Tell(result, screen);
-                var file = NameOf(output, result, written.Count + 1, request.Batch.Pictures, pipeline.ModelName);
+                var file = NameOf(output, result, written.Count, request.Batch);
                 result.Save(file);
                 saved(file, result);
                 written.Add(file);
@@ -108,12 +109,12 @@ internal static class SampleCommand
         foreach (var effect in result.Networks.Where(effect => effect.Acts)) screen.Note(Markup.Escape(effect.ToString()));
     }
 
-    private static string NameOf(string output, GenerationResult result, int number, int count, string? modelName)
+    private static string NameOf(string output, GenerationResult result, int index, BatchOptions batch)
     {
-        if (FileNamePattern.IsPattern(output)) return FileNamePattern.Of(output, result, FileNamePattern.NextNumber(Path.GetDirectoryName(Path.GetFullPath(output))!), number, modelName);
-        if (count == 1) return output;
-        var digits = Math.Max(count.ToString(CultureInfo.InvariantCulture).Length, 2);
-        return Path.Combine(Path.GetDirectoryName(output) ?? "", $"{Path.GetFileNameWithoutExtension(output)}-{number.ToString(CultureInfo.InvariantCulture).PadLeft(digits, '0')}{Path.GetExtension(output)}");
+        if (FileNamePattern.IsPattern(output)) return FileNamePattern.Of(output, result, new(FileNamePattern.NextNumber(Path.GetDirectoryName(Path.GetFullPath(output))!), index) { Batch = batch, Drawn = DateTime.Now });
+        if (batch.Pictures == 1) return output;
+        var digits = Math.Max(batch.Pictures.ToString(CultureInfo.InvariantCulture).Length, 2);
+        return Path.Combine(Path.GetDirectoryName(output) ?? "", $"{Path.GetFileNameWithoutExtension(output)}-{(index + 1).ToString(CultureInfo.InvariantCulture).PadLeft(digits, '0')}{Path.GetExtension(output)}");
     }
 
     /// <summary>Says on a terminal how far the picture is, and shows it in a file where one is named.</summary>

@@ -1,3 +1,4 @@
+using Levain.Formats;
 using Levain.Models;
 
 namespace Levain.Generation;
@@ -7,8 +8,10 @@ namespace Levain.Generation;
 /// <param name="path">The grid's own checkpoint.</param>
 /// <param name="vae">The grid's own VAE; null for the checkpoint's.</param>
 /// <param name="folders">Where names in prompts are looked up.</param>
-public sealed class BaseShelf(Compute compute, string path, string? vae, PromptFolders folders) : IDisposable
+/// <param name="hashes">Hashes of files that are known; null: of this shelf alone.</param>
+public sealed class BaseShelf(Compute compute, string path, string? vae, PromptFolders folders, FileHashes? hashes = null) : IDisposable
 {
+    private readonly FileHashes known = hashes ?? new();
     private (string Path, string? Vae, StableDiffusion Model, GenerationPipeline Pipeline)? open;
 
     /// <summary>Where names in prompts are looked up.</summary>
@@ -25,11 +28,14 @@ public sealed class BaseShelf(Compute compute, string path, string? vae, PromptF
         if (open is var (known, knownVae, _, drawing) && wanted == (known, knownVae)) return drawing;
         Close();
         var model = StableDiffusion.Open(wanted.Item1, compute, wanted.Item2);
-        var pipeline = new GenerationPipeline(model, Path.GetFileNameWithoutExtension(wanted.Item1), folders) { VaeName = Path.GetFileName(wanted.Item2) };
+        var pipeline = new GenerationPipeline(model, Path.GetFileNameWithoutExtension(wanted.Item1), folders) { Files = FilesOf(cell) };
         open = (wanted.Item1, wanted.Item2, model, pipeline);
         Opened++;
         return pipeline;
     }
+
+    /// <summary>The files of a cell's base, for its infotext.</summary>
+    public BaseFiles FilesOf(GridCell cell) => new(PathOf(cell), VaeOf(cell), known);
 
     /// <summary>The checkpoint of a cell.</summary>
     public string PathOf(GridCell cell) => cell.Checkpoint ?? path;

@@ -74,7 +74,7 @@ public sealed record XyzGrid(GenerationRequest Request, GridLineUp X, GridLineUp
             done?.Invoke(entries.Count, cells.Count, entry);
         }
         var (parts, whole) = Arrange(pictures);
-        return new(whole, parts, Infotext.Of(cells[0].What.Request, Path.GetFileNameWithoutExtension(bases.PathOf(cells[0].What)), hashes: Fields()), drawn, pictures);
+        return new(whole, parts, Infotext.Of(cells[0].What.Request, bases.FilesOf(cells[0].What).Names, Fields()), drawn, pictures);
     }
 
     /// <summary>Every picture's cell, columns first, checked: nothing is drawn before all can be.</summary>

@@ -112,6 +112,7 @@ public sealed class PromptLine
                 ("cfg_scale", double scale) => request with { CfgScale = scale },
                 ("width", long width) => request with { Size = request.Size with { Width = Side(width) } },
                 ("height", long height) => request with { Size = request.Size with { Height = Side(height) } },
+                ("tiling", bool joins) => request with { Joined = joins ? Joined.Both : Joined.None },
                 ("n_iter" or "batch_size", _) => request,
                 _ => Left(name, value),
             };

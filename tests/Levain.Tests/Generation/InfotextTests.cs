@@ -31,10 +31,10 @@ public sealed class InfotextTests
     [Fact]
     public void A_request_written_into_a_picture_comes_back()
     {
-        var read = InfotextReader.Read(Infotext.Of(Full, "nai", "kl.safetensors"));
+        var read = InfotextReader.Read(Infotext.Of(Full, new("nai", "925997e9f0", "kl.safetensors", "735e4c3a44")));
         Assert.Equal(Full, read.Request);
         Assert.Empty(read.Notes);
-        Assert.Equal("nai", read.Fields["Model"]);
+        Assert.Equal(("nai", "925997e9f0", "kl.safetensors", "735e4c3a44"), (read.Fields["Model"], read.Fields["Model hash"], read.Fields["VAE"], read.Fields["VAE hash"]));
     }
 
     [Theory]
@@ -49,7 +49,7 @@ public sealed class InfotextTests
         foreach (var row in Golden.Json("sampling", $"{file}.json").GetProperty("cases").EnumerateArray())
         {
             if (!row.TryGetProperty("infotext", out var expected) || row.TryGetProperty("options", out var options) && options.TryGetProperty("use_old_karras_scheduler_sigmas", out _)) continue;
-            var fields = InfotextReader.Read(Infotext.Of(RequestOf(row), "model")).Fields;
+            var fields = InfotextReader.Read(Infotext.Of(RequestOf(row), new("model"))).Fields;
             foreach (var field in expected.EnumerateObject())
             {
                 Assert.True(fields.TryGetValue(field.Name, out var value), $"{row}: {field.Name} is missing");
@@ -117,12 +117,12 @@ public sealed class InfotextTests
     [InlineData("[number]-[seed].png", "00012-420.png")]
     [InlineData("out/[prompt_words]-[cfg]-[nonsense].png", "out/1girl solo 1 2 second line-6.5-[nonsense].png")]
     [InlineData("[sampler_scheduler] [width]x[height] [model_name].jpg", "Euler a Karras 4x2 nai.jpg")]
+    [InlineData("[date]/[datetime]-[clip_skip][none].png", "2024-03-09/20240309101112-2.png")]
     public void File_names_say_what_was_drawn(string pattern, string expected)
     {
-        var result = new GenerationResult(Full, new(new(4, 2), new byte[24]), "");
+        var result = new GenerationResult(Full, new(new(4, 2), new byte[24]), Infotext.Of(Full, new("nai")));
         Assert.True(FileNamePattern.IsPattern(pattern));
-        Assert.Equal(expected, FileNamePattern.Of(pattern, result, 12, 1, "nai"));
-        Assert.Equal("_a__b_", FileNamePattern.Of("[prompt]", result with { Request = Full with { Prompt = "/a:?b*" } }, 0, 1));
+        Assert.Equal(expected, FileNamePattern.Of(pattern, result, new(12) { Drawn = new(2024, 3, 9, 10, 11, 12) }));
     }
 
     private static GenerationRequest RequestOf(JsonElement row)

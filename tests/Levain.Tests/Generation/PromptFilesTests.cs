@@ -82,12 +82,13 @@ public sealed class PromptFilesTests(ITestOutputHelper output)
     [Fact]
     public void A_line_changes_what_all_lines_share()
     {
-        var line = Assert.Single(PromptLine.Read("\n  --prompt a cat --steps 5 --sampler_name k_euler_a --width 320 --n_iter 3 --styles Film,Master --subseed 9 --subseed_strength 0.25 --tiling true  \n"));
+        var line = Assert.Single(PromptLine.Read("\n  --prompt a cat --steps 5 --sampler_name k_euler_a --width 320 --n_iter 3 --styles Film,Master --subseed 9 --subseed_strength 0.25 --tiling true --restore_faces true  \n"));
         var (request, notes) = line.Apply(new() { Prompt = "shared", NegativePrompt = "bad", Steps = 30 });
         Assert.Equal(("a cat", "bad", 5, "Euler a", "320x512", 3), (request.Prompt, request.NegativePrompt, request.Steps, request.Sampler, request.Size.ToString(), line.Count));
         Assert.Equal(["Film", "Master"], request.Styles);
         Assert.Equal((9, 0.25), (request.SeedOptions.Variation!.Seed, request.SeedOptions.Variation.Strength));
-        Assert.Equal("--tiling True has no meaning here and was left out.", Assert.Single(notes));
+        Assert.Equal(Joined.Both, request.Joined);
+        Assert.Equal("--restore_faces True has no meaning here and was left out.", Assert.Single(notes));
     }
 
     private static PromptStyles Styles(bool old = true)
