@@ -1,4 +1,6 @@
 using Levain.Core;
+using Levain.Training.Elements;
+using Levain.Training.Orthogonal;
 using static TorchSharp.torch;
 
 namespace Levain.Training;
@@ -77,7 +79,7 @@ public sealed record MuonOptions : OptimizerOptions
 }
 
 // Jordan et al. 2024. Convolutions are matrices of their first side by all others; what has one side only is AdamW's.
-internal sealed class MuonRule : UpdateRule
+internal sealed unsafe class MuonRule : UpdateRule
 {
     private const double AdamWLength = 0.2;
 
@@ -94,11 +96,16 @@ internal sealed class MuonRule : UpdateRule
 
     public override void Step(IReadOnlyList<GroupStep> groups)
     {
+        var fused = Parameters is { Fused: true, Values.dtype: ScalarType.Float32 } && NewtonSchulz.IsSupported;
         foreach (var group in groups)
             foreach (var run in group.Runs)
-                foreach (var tensor in run.Tensors)
-                    if (IsMatrix(tensor)) Update(tensor, group.Rate);
-                    else Run(AdamWRule.Of(new() { WeightDecay = options.WeightDecay }, group.Rate, run.Update), [momentum, square!], [(tensor.Start, tensor.Length)]);
+            {
+                var matrices = run.Tensors.Where(IsMatrix).ToList();
+                if (fused) UpdateFused(matrices, group.Rate);
+                else foreach (var tensor in matrices) Update(tensor, group.Rate);
+                foreach (var tensor in run.Tensors.Where(tensor => !IsMatrix(tensor)))
+                    Run(AdamWRule.Of(new() { WeightDecay = options.WeightDecay }, group.Rate, run.Update), [momentum, square!], [(tensor.Start, tensor.Length)]);
+            }
     }
 
     private static bool IsMatrix(TrainedTensor tensor) => tensor.Shape.Count >= 2;
@@ -111,10 +118,42 @@ internal sealed class MuonRule : UpdateRule
         var keep = Momentum ?? options.Momentum;
         m.mul_(keep).add_(g, 1 - keep);
         var u = options.Nesterov ? g.mul_(1 - keep).add_(m, keep) : m;
-        var (rows, columns) = (p.shape[0], p.shape[1]);
-        var scale = options.AdjustLrFn is MuonScale.Original ? Math.Sqrt(Math.Max(1, rows / (double)columns)) : AdamWLength * Math.Sqrt(Math.Max(rows, columns));
         p.mul_(1 - rate * options.WeightDecay);
-        p.add_(Orthogonal(u), -rate * scale);
+        p.add_(Orthogonal(u), -rate * Scale(p.shape[0], p.shape[1]));
+    }
+
+    private double Scale(long rows, long columns) =>
+        options.AdjustLrFn is MuonScale.Original ? Math.Sqrt(Math.Max(1, rows / (double)columns)) : AdamWLength * Math.Sqrt(Math.Max(rows, columns));
+
+    // The same in the processor's memory, each matrix by one thread.
+    private void UpdateFused(List<TrainedTensor> tensors, double rate)
+    {
+        if (tensors.Count == 0) return;
+        var (p, g, m) = (ElementLoop.Address<float>(Values), ElementLoop.Address<float>(Gradients), ElementLoop.Address<float>(momentum));
+        var mix = new Mix(Momentum ?? options.Momentum, options.Nesterov);
+        (int Rows, int Columns) shape(TrainedTensor tensor) => ((int)tensor.Shape[0], (int)(tensor.Length / tensor.Shape[0]));
+        var side = tensors.Max(tensor => Math.Min(shape(tensor).Rows, shape(tensor).Columns));
+        Parallel.ForEach(tensors, new ParallelOptions { MaxDegreeOfParallelism = get_num_threads() }, () => new NewtonSchulz(side), (tensor, _, desk) =>
+        {
+            var (rows, columns) = shape(tensor);
+            var gradient = (float*)g + tensor.Start;
+            ElementLoop.Go(mix, null, gradient, (float*)m + tensor.Start, null, null, null, null, (int)tensor.Length, []);
+            desk.Move((float*)p + tensor.Start, gradient, rows, columns, 1 - rate * options.WeightDecay, rate * Scale(rows, columns), options.NsSteps, options.NsCoefficients, options.Eps);
+            return desk;
+        }, desk => desk.Dispose());
+    }
+
+    // The gradient becomes the update.
+    private readonly struct Mix(double keep, bool nesterov) : IElementRule
+    {
+        public static Streams Reads => Streams.Gradient | Streams.A;
+        public static Streams Writes => Streams.Gradient | Streams.A;
+
+        public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
+        {
+            x.A = x.A * keep + x.G * (1 - keep);
+            x.G = nesterov ? x.G * (1 - keep) + x.A * keep : x.A;
+        }
     }
 
     /// <summary>
@@ -135,7 +174,8 @@ internal sealed class MuonRule : UpdateRule
             using var inner = NewDisposeScope();
             var factor = s * b + s.matmul(s) * c;
             factor.diagonal().add_(a);
-            (s, product) = (factor.matmul(factor).matmul(s).MoveToOuterDisposeScope(), (product is null ? factor : factor.matmul(product)).MoveToOuterDisposeScope());
+            product = (product is null ? factor : factor.matmul(product)).MoveToOuterDisposeScope();
+            if (round < options.NsSteps - 1) s = factor.matmul(factor.matmul(s)).MoveToOuterDisposeScope();
         }
         var result = product!.matmul(x);
         return (tall ? result.t() : result).MoveToOuterDisposeScope();
