@@ -26,7 +26,7 @@ internal static class PlanView
         Row("length", $"{length.Steps:N0} steps, {length.Epochs} epochs of {length.BatchesPerEpoch} batches{(run.Training.GradientAccumulation > 1 ? $" ({length.StepsPerEpoch} steps)" : "")}");
         Row(TomlMap.Spell(run.Trains.ToString()), run.Trains is Trains.Hypernetwork ? $"layers {string.Join(", ", run.Hypernetwork.LayerStructure)} of each width, {run.Hypernetwork.Activation}"
             : run.Trains is Trains.Embedding ? $"{run.Embedding.Token}, {run.Embedding.Vectors} vectors"
-            : run.Trains is Trains.Model ? $"the whole U-Net{(run.FineTune is { TextEncoder: false } ? "" : run.FineTune.TextEncoderSteps is { } rests ? $", the text encoder for {rests:N0} steps" : " and text encoder")}"
+            : run.Trains is Trains.Model ? $"the whole U-Net{(run.FineTune is { TextEncoder: false } ? "" : plan.TextEncoderSteps is { } rests ? $", the text encoder for {rests:N0} steps" : " and text encoder")}"
             : $"{run.Network.Family}, rank {run.Network.Rank}, alpha {run.Network.EffectiveAlpha:0.###}{(run.Network.ConvRank is { } conv ? $", convolutions {conv}/{run.Network.ConvAlpha ?? 1:0.###}" : "")}, {Trained(run.Network)}");
         Row("rates", $"U-Net {run.Optimizer.UnetRate:G4}, text encoder {run.Optimizer.TextEncoderRate:G4}, {TomlMap.Spell(run.Schedule.Type.ToString())}{(plan.WarmupSteps > 0 ? $", warm-up {plan.WarmupSteps} steps" : "")}");
         Row("latents", run.LatentCache switch { LatentCache.Off => "encoded in every step", LatentCache.Disk => "cached in files", _ => "cached in memory" });

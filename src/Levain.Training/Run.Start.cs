@@ -25,7 +25,7 @@ public sealed partial class Run
 
     private Trained StartTraining() => settings.Trains switch
     {
-        Trains.Model => new TrainedModel(settings, model),
+        Trains.Model => new TrainedModel(settings, model, plan.TextEncoderSteps),
         Trains.Hypernetwork => new TrainedHypernetwork(settings, model, random),
         _ => new TrainedNetwork(StartNetwork(), settings, random),
     };

@@ -7,7 +7,7 @@ public static partial class KohyaArguments
     // train_db.py trains the text encoder unless it is told to stop before the first step; fine_tune.py only where it is asked to.
     private static FineTuneSettings FineTune(KohyaCommandLine line) => line.Trainer switch
     {
-        KohyaTrainers.DreamBooth => new() { TextEncoder = line.Whole("stop_text_encoder_training") is null or >= 0, TextEncoderSteps = line.Whole("stop_text_encoder_training") is >= 0 and var steps ? steps : null },
+        KohyaTrainers.DreamBooth => new() { TextEncoder = line.Whole("stop_text_encoder_training") is null or >= 0 },
         KohyaTrainers.FineTune => new() { TextEncoder = line.Flag("train_text_encoder") },
         _ => new(),
     };

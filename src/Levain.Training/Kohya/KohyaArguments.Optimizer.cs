@@ -20,6 +20,7 @@ public static partial class KohyaArguments
             LearningRate = line.Number("learning_rate")!.Value,
             UnetLearningRate = line.Number("unet_lr"),
             TextEncoderLearningRate = line.Numbers("text_encoder_lr") is [var first, ..] ? first : line.Number("learning_rate_te"),
+            TextEncoderStop = line.Trainer is KohyaTrainers.DreamBooth && line.Whole("stop_text_encoder_training") is >= 0 and var stop ? StepsOrShare.Of(stop) : null,
             MaxGradNorm = line.Number("max_grad_norm")!.Value,
         };
         if (chosen is not null && problems.All.Count == before)

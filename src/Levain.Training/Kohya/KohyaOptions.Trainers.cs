@@ -26,7 +26,7 @@ public static partial class KohyaOptions
         To("use_safetensors", Flag, "output.format = \"safetensors\"") with { Of = WholeModel },
         To("learning_rate_te", Number, "optimizer.text_encoder_learning_rate") with { Of = WholeModel },
         Idle("no_token_padding", Flag, "It has no effect in kohya either: captions are always padded.") with { Of = KohyaTrainers.DreamBooth },
-        To("stop_text_encoder_training", Whole, "finetune.text_encoder_steps") with { Of = KohyaTrainers.DreamBooth },
+        To("stop_text_encoder_training", Whole, "optimizer.text_encoder_stop") with { Of = KohyaTrainers.DreamBooth },
         To("train_text_encoder", Flag, "finetune.text_encoder") with { Of = KohyaTrainers.FineTune },
         Idle("diffusers_xformers", Flag, "Attention is always computed in the frugal way.") with { Of = KohyaTrainers.FineTune },
         Idle("v_pred_like_loss", Number, "It has no effect in kohya either: train_db.py and fine_tune.py never look at it.") with { Of = WholeModel },

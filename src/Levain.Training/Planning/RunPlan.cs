@@ -33,7 +33,7 @@ public sealed record RunPlan
     /// <summary>Steps of the warm-up.</summary>
     public int WarmupSteps => Settings.Schedule.Warmup.Resolve(Length.Steps);
 
-    /// <summary>Steps that the text encoder's adapters are trained for; null: all.</summary>
+    /// <summary>Steps that the text encoder or its adapters are trained for; null: all.</summary>
     public int? TextEncoderSteps => Settings.Optimizer.TextEncoderStop?.Resolve(Length.Steps);
 
     /// <summary>Steps of the decay at the end.</summary>

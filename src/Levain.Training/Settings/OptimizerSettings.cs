@@ -35,7 +35,7 @@ public sealed record OptimizerSettings
     /// <summary>Whether the learning rate moves as <c>[schedule]</c> says: not where the optimizer averages over the run, or makes its rates itself.</summary>
     public bool FollowsSchedule => Chosen is not { ScheduleFree: true } && !Options.MakesRates;
 
-    /// <summary>Steps, or share of the run, after which the text encoder's adapters stay as they are; null: they are trained to the end.</summary>
+    /// <summary>Steps, or share of the run, after which the text encoder, or its adapters, stay as they are while the U-Net is trained on; null: they are trained to the end.</summary>
     public StepsOrShare? TextEncoderStop { get; init; }
 
     /// <summary>The rate of the U-Net's adapters.</summary>

@@ -185,8 +185,8 @@ public sealed record RunSettings
             problems.Require(!Model.WeightedCaptions, "model.weighted_captions", "is on, which a trained word does not know.", "Leave it out.");
         }
         Optimizer.Check(problems.In("optimizer"));
-        problems.Require(Optimizer.TextEncoderStop is null || Trains is Trains.Network && Network.Train is TrainedPart.Both, "optimizer.text_encoder_stop", $"is {Optimizer.TextEncoderStop?.Write()}, but network.train is \"{TomlMap.Spell(Network.Train.ToString())}\".",
-            "It is for runs that train both parts; leave it out.");
+        problems.Require(Optimizer.TextEncoderStop is null || Trains is Trains.Network && Network.Train is TrainedPart.Both || Trains is Trains.Model && FineTune.TextEncoder,
+            "optimizer.text_encoder_stop", $"is {Optimizer.TextEncoderStop?.Write()}, but the run does not train both U-Net and text encoder.", "It is for runs that train both parts; leave it out.");
         if (Optimizer.FollowsSchedule) Schedule.Check(problems.In("schedule"), Optimizer.LearningRate, Training.Epochs is null ? Training.Steps : null);
         Planning.OptimizerAdvice.Check(this, problems);
         Training.Check(problems.In("training"), Compatibility is Compatibility.Kohya);
@@ -200,7 +200,9 @@ public sealed record RunSettings
 
     private void CheckModel(Problems problems)
     {
-        FineTune.Check(problems.In("finetune"), Compatibility is Compatibility.Kohya);
+        // K-32
+        problems.Require(!(Compatibility is Compatibility.Kohya && FineTune.TextEncoder && Optimizer.TextEncoderStop is not null), "optimizer.text_encoder_stop", $"is {Optimizer.TextEncoderStop?.Write()}, at which kohya's train_db.py stops on an exception (K-32).",
+            "Leave it out, or set compat = \"sound\" (levain kohya --sound), where the text encoder rests from then on.");
         problems.Require(Training.Precision is not Precision.Fp16, "training.precision", "is fp16, whose range is too small for the gradients of a whole model.", "Use bf16 where the machine has it, else fp32.");
         // K-33
         problems.Require(Compatibility is Compatibility.Sound || Cache.Latents is not LatentCache.Off || FilledDatasets.SelectMany(dataset => dataset.Subsets.Append(dataset.Shared)).All(subset => subset.MetadataFile is null),

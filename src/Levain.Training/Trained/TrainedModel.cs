@@ -25,12 +25,13 @@ internal sealed class TrainedModel : Trained
     private sealed record Weight(Parameter Parameter, long Start, bool OfText, int? Layer);
 
     /// <param name="model">Opened to be trained.</param>
-    public TrainedModel(RunSettings settings, StableDiffusion model)
+    /// <param name="textSteps">Steps after which the text encoder is trained no more; null: it is trained to the end.</param>
+    public TrainedModel(RunSettings settings, StableDiffusion model, int? textSteps = null)
     {
         using var scope = NewDisposeScope();
         using var frozen = no_grad();
         this.settings = settings;
-        (trainsText, textSteps) = (settings.FineTune.TextEncoder, settings.FineTune.TextEncoderSteps);
+        (trainsText, this.textSteps) = (settings.FineTune.TextEncoder, textSteps);
         textTrains = trainsText;
         shares = model.Compute.Dtype == ScalarType.Float32;
         reachedLayers = model.TextEncoder.Spec.Layers + 1 - (settings.Model.ClipSkip ?? 1);

@@ -39,7 +39,7 @@ public sealed class TrainedModelTests
     {
         using var whole = new TemporaryFolder();
         using var broken = new TemporaryFolder();
-        RunSettings settings(TemporaryFolder folder) => Settings(folder, 4) with { FineTune = new() { TextEncoderSteps = 2 }, Optimizer = new() { LearningRate = 1e-3, TextEncoderLearningRate = 1e-4 } };
+        RunSettings settings(TemporaryFolder folder) => Settings(folder, 4) with { Optimizer = new() { TextEncoderStop = StepsOrShare.Of(2), LearningRate = 1e-3, TextEncoderLearningRate = 1e-4 } };
         var unbroken = SmallRun.Make(settings(whole));
         SmallRun.Make(settings(broken), stopAfter: 1);
         var resumed = SmallRun.Make(settings(broken), resume: true);
