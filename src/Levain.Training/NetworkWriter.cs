@@ -41,7 +41,8 @@ internal sealed class NetworkWriter : IResultWriter
         }, save.Reason);
         if (network.Family.Origin is AdapterOrigin.Lycoris) metadata["sshs_model_hash"] = ModelHashes.Lycoris(tensors);
         else (metadata["sshs_model_hash"], metadata["sshs_legacy_hash"]) = ModelHashes.Sshs(tensors, metadata);
-        Safetensors.Write(save.Path, tensors, metadata);
+        if (plan.Settings.Output.FormatOf(Trains.Network) is ResultFormat.Safetensors) Safetensors.Write(save.Path, tensors, metadata);
+        else PickleWriter.Write(save.Path, tensors.ToArray());          // a pickle has no place for metadata
     }
 
     /// <summary>Waits for hashes that are still being computed.</summary>

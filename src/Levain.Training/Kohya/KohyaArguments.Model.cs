@@ -25,7 +25,7 @@ public static partial class KohyaArguments
     private static ResultFormat Format(KohyaCommandLine line)
     {
         if (line.Trainer is KohyaTrainers.TextualInversion) return line.Text("save_model_as") switch { "safetensors" => ResultFormat.Safetensors, "ckpt" => ResultFormat.Ckpt, _ => ResultFormat.Pt };
-        if (line.Trainer is not (KohyaTrainers.DreamBooth or KohyaTrainers.FineTune)) return ResultFormat.Auto;
+        if (line.Trainer is KohyaTrainers.Network) return line.Text("save_model_as") switch { "ckpt" => ResultFormat.Ckpt, "pt" => ResultFormat.Pt, _ => ResultFormat.Auto };
         var safe = line.Flag("use_safetensors");
         return line.Text("save_model_as") switch
         {

@@ -52,8 +52,6 @@ public static partial class KohyaArguments
             if (value is false or null || value.Equals(option.Default)) continue;
             problems.Add($"--{option.Name}", value is true ? "is not supported." : $"is {Shown(value)}, which is not supported.", option.Says);
         }
-        if (line.Trainer is KohyaTrainers.Network && line.Text("save_model_as") is "ckpt" or "pt")
-            problems.Add("--save_model_as", $"is {line.Text("save_model_as")}, which is not supported.", "Leave it out: every program reads safetensors, and a pickle can hold code.");
         if (line.Text("log_with") is "wandb" or "all")
             problems.Add("--log_with", $"is {line.Text("log_with")}, which is not supported.", "Use tensorboard: Levain never sends anything anywhere.");
         if (line.Trainer is KohyaTrainers.FineTune && !line.Has("in_json") && !line.Has("dataset_config"))

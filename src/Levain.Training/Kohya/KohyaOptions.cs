@@ -50,7 +50,7 @@ public static partial class KohyaOptions
         // Output
         To("output_dir", Text, "output.folder"),
         To("output_name", Text, "output.name"),
-        One("save_model_as", Text, "safetensors only", "safetensors", "safetensors", "ckpt", "pt"),
+        One("save_model_as", Text, "output.format", "safetensors", "safetensors", "ckpt", "pt"),
         One("save_precision", Text, "output.precision", null, "float", "fp16", "bf16"),
         To("save_every_n_epochs", Whole, "output.save_every_epochs"),
         To("save_every_n_steps", Whole, "output.save_every_steps"),

@@ -26,7 +26,7 @@ public sealed record OutputSettings
     /// <summary>Keeps the files of about this many last steps and deletes older ones. Null: all.</summary>
     public int? KeepLastSteps { get; init; }
 
-    /// <summary>Form of the result: <c>safetensors</c>; for whole models also <c>ckpt</c>, <c>diffusers</c>, <c>diffusers_bin</c>, for words <c>pt</c>, <c>bin</c>, <c>ckpt</c>. Default auto: what fits.</summary>
+    /// <summary>Form of the result: <c>safetensors</c>; for networks also <c>ckpt</c> and <c>pt</c>, pickles without metadata, for whole models <c>ckpt</c>, <c>diffusers</c>, <c>diffusers_bin</c>, for words <c>pt</c>, <c>bin</c>, <c>ckpt</c>. Default auto: what fits.</summary>
     public ResultFormat Format { get; init; } = ResultFormat.Auto;
 
     /// <summary>Numbers in the file: <c>fp32</c>, <c>fp16</c>, <c>bf16</c>. Default auto: as trained, fp32.</summary>
@@ -106,7 +106,7 @@ public sealed record OutputSettings
         Trains.Model => [ResultFormat.Safetensors, ResultFormat.Ckpt, ResultFormat.Diffusers, ResultFormat.DiffusersBin],
         Trains.Embedding => [ResultFormat.Safetensors, ResultFormat.Pt, ResultFormat.Bin, ResultFormat.Ckpt],
         Trains.Hypernetwork => [ResultFormat.Pt],
-        _ => [ResultFormat.Safetensors],
+        _ => [ResultFormat.Safetensors, ResultFormat.Ckpt, ResultFormat.Pt],
     };
 
     /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>

@@ -28,7 +28,7 @@ public enum ResultFormat
     /// <summary><c>.ckpt</c>, a pickle.</summary>
     Ckpt,
 
-    /// <summary><c>.pt</c>, a pickle: words and hypernetworks as the webui writes them, words as kohya does with its switch.</summary>
+    /// <summary><c>.pt</c>, a pickle: networks as kohya writes them, words and hypernetworks as the webui writes them, words as kohya does with its switch.</summary>
     Pt,
 
     /// <summary><c>.bin</c>, a pickle: a word as diffusers writes it.</summary>
