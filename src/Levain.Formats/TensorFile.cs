@@ -43,6 +43,13 @@ public abstract class TensorFile : IDisposable
     /// <exception cref="CheckpointException">The file is missing, damaged, of another kind, or asks for code to be run.</exception>
     public static TensorFile Open(string path) => FileKind.Open(path);
 
+    /// <summary>An embedding hidden in the pixels of a picture that is no PNG (WebP, AVIF); PNG files are opened as any other.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="pixels">Red, green, blue, row by row, as they were stored: no colour profile applied.</param>
+    /// <param name="width">Width in px.</param>
+    /// <exception cref="CheckpointException">The picture holds no embedding, or a damaged one.</exception>
+    public static TensorFile OpenPixels(string path, byte[] pixels, int width) => Embeddings.EmbeddingPicture.OfPixels(path, pixels, width);
+
     /// <summary>A new CPU tensor of the stored type, copied straight from the file; the caller's scope owns it.</summary>
     /// <exception cref="CheckpointException">There is no such tensor, or its bytes are damaged.</exception>
     public Tensor Load(string name)

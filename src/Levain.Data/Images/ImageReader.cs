@@ -41,6 +41,10 @@ public static class ImageReader
         return new(alpha ? pixels : WithoutAlpha(pixels), header, hasAlpha, warning);
     }
 
+    /// <summary>The stored values of a picture that was kept without loss, RGB: no profile, no rotation, no interpolated colour.</summary>
+    /// <exception cref="ImageException">The file cannot be read; the message says why.</exception>
+    public static Pixels ReadStored(string path) => WithoutAlpha(VipsReader.Read(File.ReadAllBytes(path), raw: true, out _).Pixels);
+
     // libvips reads no BMP. Whatever alpha such a file has is not meant to be seen.
     private static Pixels ReadBmp(byte[] bytes)
     {

@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 
 namespace Levain.Formats.Embeddings;
 
-/// <summary>A webui embedding inside a PNG: JSON in a text chunk or hidden in the border.</summary>
+/// <summary>A webui embedding inside a picture: JSON in a PNG's text chunk or hidden in the border.</summary>
 internal sealed class EmbeddingPicture : TensorFile
 {
     private const string TextKey = "sd-ti-embedding";
@@ -16,16 +16,41 @@ internal sealed class EmbeddingPicture : TensorFile
     private EmbeddingPicture(string path, Content content)
         : base(path, "PNG embedding", content.Texts, content.Entries) => values = content.Values;
 
+    /// <summary>A PNG, which may carry its embedding as a text too.</summary>
     /// <exception cref="CheckpointException">The picture holds no embedding, or a damaged one.</exception>
     public static EmbeddingPicture OpenPicture(string path)
     {
+        PngPicture picture;
+        byte[] pixels;
         try
         {
             using var stream = File.OpenRead(path);
-            var picture = PngPicture.Read(stream);
-            var json = picture.Texts.TryGetValue(TextKey, out var text) ? Convert.FromBase64String(text) : HiddenPixels.Read(picture);
-            if (json is null) throw new CheckpointException(path, "is a picture without an embedding in it.") { Fault = CheckpointFault.NotACheckpoint };
-            using var document = JsonDocument.Parse(json, new() { MaxDepth = MaxDepth });
+            picture = PngPicture.Read(stream);
+            if (picture.Texts.TryGetValue(TextKey, out var text)) return Read(path, () => Convert.FromBase64String(text), CheckpointFault.BadHeader);
+            pixels = picture.Pixels();
+        }
+        catch (Exception e) when (e is InvalidDataException or EndOfStreamException)
+        {
+            throw Unreadable(path, e, CheckpointFault.NotACheckpoint);
+        }
+        return OfPixels(path, pixels, picture.Width);
+    }
+
+    /// <summary>A picture of any other format, which must have kept its pixels without loss.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="pixels">[height, width, 3], as they were stored.</param>
+    /// <param name="width">Width in px.</param>
+    /// <exception cref="CheckpointException">The picture holds no embedding, or a damaged one.</exception>
+    public static EmbeddingPicture OfPixels(string path, byte[] pixels, int width) => Read(path, () => HiddenPixels.Read(pixels, width), CheckpointFault.NotACheckpoint);
+
+    /// <param name="fault">What it is when nothing can be made of the bytes: pixels that look like an embedding may be just a picture's.</param>
+    private static EmbeddingPicture Read(string path, Func<byte[]?> json, CheckpointFault fault)
+    {
+        try
+        {
+            if (json() is not { } bytes) throw new CheckpointException(path, "is a picture without an embedding in it.") { Fault = CheckpointFault.NotACheckpoint };
+            using var document = JsonDocument.Parse(bytes, new() { MaxDepth = MaxDepth });
+            fault = CheckpointFault.BadHeader;
             var content = new Content();
             content.Add("", document.RootElement);
             if (content.Entries.Count == 0) throw new CheckpointException(path, "is an embedding picture without vectors.") { Fault = CheckpointFault.NoTensors };
@@ -33,9 +58,12 @@ internal sealed class EmbeddingPicture : TensorFile
         }
         catch (Exception e) when (e is InvalidDataException or EndOfStreamException or FormatException or JsonException or InvalidOperationException or OverflowException)
         {
-            throw new CheckpointException(path, $"is a picture whose embedding cannot be read: {e.Message}", cause: e) { Fault = CheckpointFault.NotACheckpoint };
+            throw Unreadable(path, e, fault);
         }
     }
+
+    private static CheckpointException Unreadable(string path, Exception e, CheckpointFault fault) =>
+        new(path, $"is a picture whose embedding cannot be read: {e.Message}", cause: e) { Fault = fault };
 
     private protected override Tensor ViewOf(TensorEntry entry) => tensor(values[entry.Name], dimensions: entry.Shape);
 

@@ -13,11 +13,12 @@ internal static class HiddenPixels
     private const int MaxBytes = 64 << 20;
 
     /// <summary>The hidden bytes, or null where the picture hides none.</summary>
+    /// <param name="pixels">[height, width, 3], as they were stored.</param>
+    /// <param name="across">Width in px.</param>
     /// <exception cref="InvalidDataException">There is something, but it does not unpack.</exception>
-    public static byte[]? Read(PngPicture picture)
+    public static byte[]? Read(byte[] pixels, int across)
     {
-        var pixels = picture.Pixels();
-        if (Crop(pixels, picture.Width, picture.Height) is not var (left, top, right, bottom)) return null;
+        if (Crop(pixels, across, pixels.Length / Channels / across) is not var (left, top, right, bottom)) return null;
 
         // Columns whose low halves are all zero part the blocks from the picture between them.
         var dark = Enumerable.Range(left, right - left).Where(x => Enumerable.Range(top, bottom - top).All(y => Channel(x, y) is (0, 0, 0))).ToList();
@@ -41,7 +42,7 @@ internal static class HiddenPixels
         }
         return Inflate(packed);
 
-        uint Low(int x, int y, int c) => pixels[(y * picture.Width + x) * Channels + c] & 0xfu;
+        uint Low(int x, int y, int c) => pixels[(y * across + x) * Channels + c] & 0xfu;
         (uint, uint, uint) Channel(int x, int y) => (Low(x, y, 0), Low(x, y, 1), Low(x, y, 2));
     }
 

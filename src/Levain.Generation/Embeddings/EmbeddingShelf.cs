@@ -6,7 +6,7 @@ namespace Levain.Generation;
 /// <summary>The words that can be used in prompts: files of folders, each opened when its name is first read, and those that networks bring along.</summary>
 public sealed class EmbeddingShelf : IDisposable
 {
-    private static readonly string[] Extensions = [".pt", ".bin", ".safetensors", ".png"];
+    private static readonly string[] Extensions = [".pt", ".bin", ".safetensors", .. TextualInversion.PictureEndings];
     private readonly Dictionary<int, List<Book>> byFirstId = [];
     private readonly HashSet<string> misfits = [];
     private readonly int width;
@@ -26,8 +26,8 @@ public sealed class EmbeddingShelf : IDisposable
             {
                 if (!Extensions.Contains(Path.GetExtension(path), StringComparer.OrdinalIgnoreCase) || new FileInfo(path).Length == 0) continue;
                 var name = Path.GetFileNameWithoutExtension(path);
-                if (!path.EndsWith(".png", StringComparison.OrdinalIgnoreCase)) Add(name, new(() => TextualInversion.Read(path)));
-                else if (!name.EndsWith(".preview", StringComparison.OrdinalIgnoreCase) && Picture(path) is { } picture) Add(picture);
+                if (!TextualInversion.PictureEndings.Contains(Path.GetExtension(path), StringComparer.OrdinalIgnoreCase)) Add(name, new(() => TextualInversion.Read(path)));
+                else if (!name.EndsWith(".preview", StringComparison.OrdinalIgnoreCase)) AddPicture(path, name);
             }
         }
     }
@@ -92,16 +92,20 @@ public sealed class EmbeddingShelf : IDisposable
         byFirstId[ids[0]] = [.. books.OrderByDescending(book => book.Ids.Length)];      // stable: of equal names the first stays first
     }
 
-    // Folders hold previews too: a picture without an embedding is just a picture.
-    private static TextualInversion? Picture(string path)
+    // Folders hold previews too: a picture without an embedding is just a picture. A damaged one is told of when its name is used.
+    private void AddPicture(string path, string name)
     {
         try
         {
-            return TextualInversion.Read(path);
+            Add(TextualInversion.Read(path));
+        }
+        catch (CheckpointException damaged) when (damaged.Fault != CheckpointFault.NotACheckpoint)
+        {
+            Add(name, new(() => throw damaged));
         }
         catch (CheckpointException)
         {
-            return null;
+            // a preview
         }
     }
 }

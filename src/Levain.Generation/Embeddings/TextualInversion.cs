@@ -1,4 +1,5 @@
 using Levain.Core;
+using Levain.Data;
 using Levain.Formats;
 using static TorchSharp.torch;
 
@@ -38,11 +39,17 @@ public sealed class TextualInversion : IDisposable
     /// <summary>First 12 digits of the file's sha256, as infotexts show it; of a bundled one the network's name.</summary>
     public string Hash { get; }
 
-    /// <summary>Reads a file: <c>.pt</c>, <c>.bin</c>, <c>.safetensors</c> or a PNG that holds one.</summary>
+    /// <summary>Endings of pictures that may hold one.</summary>
+    internal static IReadOnlyList<string> PictureEndings { get; } = [".png", .. Pixelled];
+
+    // Kept without loss their pixels can hold one; PNG may carry it as a text too.
+    private static string[] Pixelled => [".webp", ".avif"];
+
+    /// <summary>Reads a file: <c>.pt</c>, <c>.bin</c>, <c>.safetensors</c>, or a PNG, WebP or AVIF that holds one.</summary>
     /// <exception cref="CheckpointException">It is damaged, holds no embedding, or several, or one for SDXL.</exception>
     public static TextualInversion Read(string path)
     {
-        using var file = TensorFile.Open(path);
+        using var file = Open(path);
         using var scope = NewDisposeScope();
         if (file.Entries.ContainsKey(LargeTower))
             throw new CheckpointException(path, "is an embedding for SDXL (it has clip_l and clip_g). Use one made for SD 1.x.");
@@ -71,7 +78,21 @@ public sealed class TextualInversion : IDisposable
     /// <inheritdoc/>
     public void Dispose() => Vectors.Dispose();
 
+    private static TensorFile Open(string path)
+    {
+        if (!Pixelled.Contains(Path.GetExtension(path), StringComparer.OrdinalIgnoreCase)) return TensorFile.Open(path);
+        try
+        {
+            var pixels = ImageReader.ReadStored(path);
+            return TensorFile.OpenPixels(path, pixels.Data, pixels.Width);
+        }
+        catch (ImageException damaged)
+        {
+            throw new CheckpointException(path, damaged.Message, cause: damaged) { Fault = CheckpointFault.NotACheckpoint };
+        }
+    }
+
     // Pictures carry their word's name; other files are called by theirs.
     private static string NameOf(TensorFile file) =>
-        Path.GetExtension(file.Path).Equals(".png", StringComparison.OrdinalIgnoreCase) && file.Metadata.TryGetValue("name", out var name) ? name : Path.GetFileNameWithoutExtension(file.Path);
+        PictureEndings.Contains(Path.GetExtension(file.Path), StringComparer.OrdinalIgnoreCase) && file.Metadata.TryGetValue("name", out var name) ? name : Path.GetFileNameWithoutExtension(file.Path);
 }

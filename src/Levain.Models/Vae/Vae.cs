@@ -1,4 +1,3 @@
-using Levain.Core;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
 
