@@ -44,14 +44,14 @@ internal static class KohyaPrompts
         foreach (var part in parts[1..])
         {
             var blank = part.IndexOf(' ');
-            var (name, value) = blank < 0 ? (part, "") : (part[..blank], part[(blank + 1)..].Trim());
+            var (name, value) = blank < 0 ? (part, "") : (part[..blank].ToLowerInvariant(), part[(blank + 1)..].Trim());
             var number = double.TryParse(value, NumberStyles.Float, CultureInfo.InvariantCulture, out var read) ? read : (double?)null;
             sample = (name, number) switch
             {
                 ("n", _) => sample with { Negative = value },
                 ("w", { } width) => sample with { Width = Side(width) },
                 ("h", { } height) => sample with { Height = Side(height) },
-                ("d", { } seed) => sample with { Seed = (long)seed },
+                ("d", >= 0 and { } seed) => sample with { Seed = (long)seed },
                 ("s", { } steps) => sample with { Steps = Math.Clamp((int)steps, 1, 1000) },
                 ("l", { } guidance) => sample with { Guidance = guidance },
                 _ => Unknown(),
