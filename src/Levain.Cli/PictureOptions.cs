@@ -23,6 +23,7 @@ internal sealed class PictureOptions
     private readonly Option<ResizeMode> resize = new("--resize") { Description = "How it is brought to --size.", DefaultValueFactory = _ => ResizeMode.JustResize };
     private readonly Option<bool> exactSteps = new("--exact-steps") { Description = "Makes all --steps, instead of the share of them that --denoise names." };
     private readonly Option<double?> extraNoise = new("--extra-noise") { Description = "Noise added beyond what the sampler expects: more detail." };
+    private readonly Option<bool> keepColours = new("--keep-colours") { Description = "Gives the result the colours of --init; its brightness stays." };
     private readonly Option<string?> mask = new("--mask") { Description = "What of --init is drawn anew: white, or what is not transparent.", HelpName = "FILE" };
     private readonly Option<double> maskBlur = new("--mask-blur") { Description = "Blur of the mask in px.", DefaultValueFactory = _ => 4 };
     private readonly Option<MaskedContent> maskContent = new("--mask-content") { Description = "What the masked part begins with.", DefaultValueFactory = _ => MaskedContent.Original };
@@ -54,7 +55,7 @@ internal sealed class PictureOptions
     /// <summary>Adds them to a command.</summary>
     public Command AddTo(Command command)
     {
-        foreach (var option in (Option[])[init, denoise, resize, exactSteps, extraNoise, mask, maskBlur, maskContent, onlyMasked, maskPadding, maskInvert, hires, hiresSize, upscaler, hiresSteps, hiresDenoise, hiresSampler, batch, atOnce, tile, tiling, variation, seedResize, delta, eta, rescale, ngms])
+        foreach (var option in (Option[])[init, denoise, resize, exactSteps, extraNoise, keepColours, mask, maskBlur, maskContent, onlyMasked, maskPadding, maskInvert, hires, hiresSize, upscaler, hiresSteps, hiresDenoise, hiresSampler, batch, atOnce, tile, tiling, variation, seedResize, delta, eta, rescale, ngms])
             command.Options.Add(option);
         return command;
     }
@@ -114,6 +115,7 @@ internal sealed class PictureOptions
             ExactSteps = given.GetValue(exactSteps),
             NoiseMultiplier = told?.NoiseMultiplier ?? 1,
             ExtraNoise = given.GetValue(extraNoise) ?? told?.ExtraNoise ?? 0,
+            KeepsColours = given.GetValue(keepColours),
             Inpaint = hidden is null ? null : new InpaintOptions(hidden)
             {
                 Blur = Chosen(maskBlur, told?.Inpaint?.Blur),

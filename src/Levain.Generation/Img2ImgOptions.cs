@@ -21,6 +21,9 @@ public sealed record Img2ImgOptions(Picture Init)
     /// <summary>Noise added beyond what the sampler expects: more detail. Default 0.</summary>
     public double ExtraNoise { get; init; }
 
+    /// <summary>Gives the result the colours of the picture it began with (the webui's colour correction). Default false.</summary>
+    public bool KeepsColours { get; init; }
+
     /// <summary>Which part is drawn anew; null for all of it.</summary>
     public InpaintOptions? Inpaint { get; init; }
 

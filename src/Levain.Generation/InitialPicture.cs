@@ -8,14 +8,15 @@ namespace Levain.Generation;
 /// <remarks>AUTOMATIC1111's webui, <c>StableDiffusionProcessingImg2Img.init</c>; latents are the mean of the autoencoder's distribution, so that a seed gives one picture.</remarks>
 internal sealed class InitialPicture
 {
+    private readonly Picture? colours;               // whose colours the result gets
     private readonly Picture? original;              // what the result is laid into, at its own size
     private readonly GrayMask? overlay;
     private readonly PixelArea? area;
 
-    private InitialPicture(Tensor latent, LatentMask? mask, Tensor? further, Picture? original, GrayMask? overlay, PixelArea? area, IReadOnlyList<string> notes)
+    private InitialPicture(Tensor latent, LatentMask? mask, Tensor? further, Picture? colours, Picture? original, GrayMask? overlay, PixelArea? area, IReadOnlyList<string> notes)
     {
         (Latent, Mask, Further) = (latent, mask, further);
-        (this.original, this.overlay, this.area) = (original, overlay, area);
+        (this.colours, this.original, this.overlay, this.area) = (colours, original, overlay, area);
         Notes = notes;
     }
 
@@ -61,7 +62,7 @@ internal sealed class InitialPicture
         }
         latent.MoveToOuterDisposeScope();
         var further = model.UNet.Spec.FurtherChannels > 0 ? FurtherOf(model, image, mask, inpaint, cells).expand(batch, -1, -1, -1).contiguous().MoveToOuterDisposeScope() : null;
-        return new(latent, kept, further, original, overlay, area, notes);
+        return new(latent, kept, further, options.KeepsColours ? picture : null, original, overlay, area, notes);
     }
 
     /// <summary>What an inpainting model sees beside a latent that is drawn from noise: everything masked, a gray picture.</summary>
@@ -72,9 +73,10 @@ internal sealed class InitialPicture
         return cat([ones_like(gray.narrow(1, 0, 1)), gray], 1).expand(batch, -1, -1, -1).contiguous().MoveToOuterDisposeScope();
     }
 
-    /// <summary>A result laid into the original, which shows where the mask is black.</summary>
+    /// <summary>A result in the colours it is to keep, laid into the original, which shows where the mask is black.</summary>
     public Picture PutBack(Picture drawn)
     {
+        if (colours is not null) drawn = ColourMatch.Apply(drawn, colours);
         if (original is null || overlay is null) return drawn;
         var whole = area is { } place ? drawn.To(place.Size, ResizeMode.CropAndResize).Placed(place, original.Size) : drawn;
         var rgb = new byte[whole.Rgb.Length];

@@ -77,4 +77,30 @@ public sealed class ImageToolsTests
         Assert.Equal((255, 255), (cut.Rgb[3 * (32 * 64 + 8)], cut.Rgb[3 * (32 * 64 + 56) + 2]));
         Assert.Same(wide, wide.Stretched(wide.Size));
     }
+
+    [Theory]
+    [InlineData(255, 255, 255, 255, 128, 128)]       // OpenCV's cvtColor(RGB2LAB)
+    [InlineData(0, 0, 0, 0, 128, 128)]
+    [InlineData(255, 0, 0, 136, 208, 195)]
+    [InlineData(0, 255, 0, 224, 42, 211)]
+    [InlineData(0, 0, 255, 82, 207, 20)]
+    public void Colours_go_to_Lab_and_back(byte r, byte g, byte b, byte l, byte a, byte blue)
+    {
+        Assert.Equal([l, a, blue], ColourMatch.Lab([r, g, b]));
+        Assert.All(ColourMatch.Rgb([l, a, blue]).Zip([r, g, b]), pair => Assert.InRange(Math.Abs(pair.First - pair.Second), 0, 8));      // a step of a or b is much where a channel is dark
+    }
+
+    [Fact]
+    public void A_picture_gets_another_s_colours_and_keeps_its_brightness()
+    {
+        var size = new PixelSize(32, 32);
+        var green = new Picture(size, [.. Enumerable.Range(0, 1024).SelectMany(i => new[] { (byte)(20 + i / 16), (byte)(60 + i / 8), (byte)(30 + i / 16) })]);
+        var blue = new Picture(size, [.. Enumerable.Range(0, 1024).SelectMany(i => new[] { (byte)(20 + i / 16), (byte)(40 + i / 16), (byte)(90 + i / 8) })]);
+        Assert.All(ColourMatch.Apply(green, green).Rgb.Zip(green.Rgb), pair => Assert.InRange(Math.Abs(pair.First - pair.Second), 0, 4));       // but for the rounding of L, a and b
+        var matched = ColourMatch.Apply(green, blue);
+        double Mean(Picture picture, int channel) => picture.Rgb.Where((_, i) => i % 3 == channel).Average(level => level);
+        Assert.True(Mean(matched, 2) > Mean(matched, 1) + 30, $"{Mean(matched, 1)}, {Mean(matched, 2)}");
+        double Light(Picture picture, int pixel) => 0.3 * picture.Rgb[3 * pixel] + 0.59 * picture.Rgb[3 * pixel + 1] + 0.11 * picture.Rgb[3 * pixel + 2];
+        Assert.All(Enumerable.Range(0, 1024), pixel => Assert.InRange(Math.Abs(Light(matched, pixel) - Light(green, pixel)), 0, 1.01));
+    }
 }

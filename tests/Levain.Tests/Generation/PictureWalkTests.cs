@@ -77,6 +77,17 @@ public sealed class PictureWalkTests : IDisposable
     }
 
     [Fact]
+    public void A_result_can_keep_the_colours_it_began_with()
+    {
+        var init = pipeline.Draw(Girl).Picture;
+        var request = Girl with { Prompt = "1girl, solo, blonde hair, blue dress", Steps = 4, Img2Img = new(init) { Denoise = 0.8 } };
+        var free = pipeline.Draw(request).Picture;
+        var kept = pipeline.Draw(request with { Img2Img = request.Img2Img with { KeepsColours = true } }).Picture;
+        Near(ColourMatch.Apply(free, init), kept, 0);
+        Assert.True(Distance(free, kept) > 1);
+    }
+
+    [Fact]
     public void A_black_mask_draws_everything_and_says_so()
     {
         var init = new Picture(new(128, 128), new byte[128 * 128 * 3]);
