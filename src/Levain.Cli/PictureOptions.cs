@@ -9,9 +9,19 @@ namespace Levain.Cli;
 
 /// <summary>A picture that is drawn again.</summary>
 /// <param name="Path">Its file.</param>
-/// <param name="Img2Img">What it says of a picture it began with; null where it began with noise.</param>
+/// <param name="Read">What it says.</param>
 /// <param name="Note">Tells the user something about it.</param>
-internal sealed record ToldPicture(string Path, ToldImg2Img? Img2Img, Action<string> Note);
+internal sealed record ToldPicture(string Path, ReadInfotext Read, Action<string> Note)
+{
+    /// <summary>What it says of a picture it began with; null where it began with noise.</summary>
+    public ToldImg2Img? Img2Img => Read.Img2Img;
+
+    /// <summary>Its fields.</summary>
+    public IReadOnlyDictionary<string, string> Fields => Read.Fields;
+
+    /// <summary>A field as a number; null where it is none.</summary>
+    public double? Number(string field) => double.TryParse(Fields.GetValueOrDefault(field), CultureInfo.InvariantCulture, out var number) ? number : null;
+}
 
 /// <summary>The words of commands that draw: pictures to begin with, masks, a second pass, batches, seeds and guidance.</summary>
 internal sealed class PictureOptions
@@ -41,6 +51,9 @@ internal sealed class PictureOptions
     private readonly Option<int> hiresSteps = new("--hires-steps") { Description = "Its steps; 0 for --steps.", DefaultValueFactory = _ => UsualHires.Steps };
     private readonly Option<double> hiresDenoise = new("--hires-denoise") { Description = "How much it may change.", DefaultValueFactory = _ => UsualHires.Denoise };
     private readonly Option<string?> hiresSampler = new("--hires-sampler") { Description = "Its sampler.", HelpName = "NAME" };
+    private readonly Option<string?> hiresCheckpoint = new("--hires-checkpoint") { Description = "Another base that draws it.", HelpName = "FILE" };
+    private readonly Option<string?> refiner = new("--refiner") { Description = "Another base that finishes pictures.", HelpName = "FILE" };
+    private readonly Option<double?> refinerSwitch = new("--refiner-switch") { Description = "The share of timesteps after which it takes over, 0 to 1. Default 0.8.", HelpName = "SHARE" };
     private readonly Option<int?> batch = new("--batch") { Description = "Pictures from one prompt, each with the next seed." };
     private readonly Option<int?> atOnce = new("--batch-size") { Description = "Pictures drawn at once." };
     private readonly Option<int?> tile = new("--vae-tile") { Description = "Decodes in tiles of so many px, so that memory stays bounded.", HelpName = "PX" };
@@ -55,7 +68,7 @@ internal sealed class PictureOptions
     /// <summary>Adds them to a command.</summary>
     public Command AddTo(Command command)
     {
-        foreach (var option in (Option[])[init, denoise, resize, exactSteps, extraNoise, keepColours, mask, maskBlur, maskContent, onlyMasked, maskPadding, maskInvert, hires, hiresSize, upscaler, hiresSteps, hiresDenoise, hiresSampler, batch, atOnce, tile, tiling, variation, seedResize, delta, eta, rescale, ngms])
+        foreach (var option in (Option[])[init, denoise, resize, exactSteps, extraNoise, keepColours, mask, maskBlur, maskContent, onlyMasked, maskPadding, maskInvert, hires, hiresSize, upscaler, hiresSteps, hiresDenoise, hiresSampler, hiresCheckpoint, refiner, refinerSwitch, batch, atOnce, tile, tiling, variation, seedResize, delta, eta, rescale, ngms])
             command.Options.Add(option);
         return command;
     }
@@ -70,6 +83,7 @@ internal sealed class PictureOptions
         {
             Img2Img = Img2Img(given, problems, told) ?? request.Img2Img,
             Hires = Hires(given, request, problems),
+            Refiner = Refiner(given, problems, told),
             Batch = new() { Count = given.GetValue(batch) ?? 1, Size = given.GetValue(atOnce) ?? 1 },
             TileSize = given.GetValue(tile) ?? request.TileSize,
             Joined = given.GetValue(tiling) ?? request.Joined,
@@ -143,9 +157,22 @@ internal sealed class PictureOptions
             Steps = Chosen(hiresSteps, start.Steps),
             Denoise = Chosen(hiresDenoise, start.Denoise),
             Sampler = given.GetValue(hiresSampler) ?? start.Sampler,
+            Checkpoint = given.GetValue(hiresCheckpoint) ?? start.Checkpoint,
         };
 
         T Chosen<T>(Option<T> option, T otherwise) => given.GetResult(option) is { Implicit: false } ? given.GetValue(option)! : otherwise;
+    }
+
+    private RefinerOptions? Refiner(ParseResult given, Problems problems, ToldPicture? source)
+    {
+        Ask(refiner, "Refiner");
+        Ask(hiresCheckpoint, "Hires checkpoint");
+        var path = given.GetValue(refiner);
+        problems.Require(path is not null || given.GetValue(refinerSwitch) is null || source is not null, "--refiner-switch", "is given without --refiner.", "Name the base that finishes pictures.");
+        return path is null ? null : new(path) { SwitchAt = given.GetValue(refinerSwitch) ?? source?.Number("Refiner switch at") ?? new RefinerOptions(path).SwitchAt };
+
+        void Ask(Option<string?> option, string field) => problems.Require(given.GetValue(option) is not null || source?.Fields.ContainsKey(field) is not true, option.Name,
+            $"is not given, and {source?.Path} was drawn with '{source?.Fields.GetValueOrDefault(field)}' too.", $"Name that file: {option.Name} FILE.");
     }
 
     private static VariationSeed? Variation(string? text, Problems problems)

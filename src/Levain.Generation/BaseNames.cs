@@ -15,6 +15,9 @@ public sealed record BaseNames(string? Model = null, string? ModelHash = null, s
 /// <param name="hashes">Hashes that are known.</param>
 public sealed class BaseFiles(string model, string? vae, FileHashes hashes)
 {
+    /// <summary>The VAE in place of the base's own; null for none.</summary>
+    public string? Vae => vae;
+
     /// <summary>Names without hashes; nothing is read.</summary>
     public BaseNames Plain => new(Path.GetFileNameWithoutExtension(model), Vae: Path.GetFileName(vae));
 

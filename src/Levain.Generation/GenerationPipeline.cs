@@ -7,7 +7,7 @@ namespace Levain.Generation;
 
 /// <summary>Draws pictures: prompt → chunks → states → sampler walking denoise(x, σ) → latent → picture. One batch at a time, on one thread.</summary>
 /// <remarks>It keeps what it has read and encoded for pictures to come. Networks hung on the base by others act too, and then no encoded prompt is kept.</remarks>
-public sealed class GenerationPipeline : IDisposable
+public sealed partial class GenerationPipeline : IDisposable
 {
     private readonly StableDiffusion model;
     private readonly ModelSigmas sigmas = new(NoiseSchedule.Sd1ForSampling());
@@ -17,6 +17,8 @@ public sealed class GenerationPipeline : IDisposable
     private readonly Lazy<EmbeddingShelf> words;
     private readonly EncodedPrompts kept = new();
     private readonly NetworkHashes hashes = new();
+    private readonly PromptFolders folders;
+    private bool ownsModel;
     private PreviewColours? colours;
 
     /// <param name="model">The base; stays the caller's. Networks that already hang on it act too.</param>
@@ -25,12 +27,12 @@ public sealed class GenerationPipeline : IDisposable
     /// <exception cref="SettingsException">A styles or presets file is not there.</exception>
     public GenerationPipeline(StableDiffusion model, string? modelName = null, PromptFolders? folders = null)
     {
-        this.model = model;
+        (this.model, this.folders) = (model, folders ?? new());
         ModelName = modelName;
         shelf = new(model);
         hypernetworks = new(model);
-        reader = new(folders ?? new());
-        words = new(() => new EmbeddingShelf((int)model.TextEncoder.Spec.Width, folders?.Embeddings ?? []));
+        reader = new(this.folders);
+        words = new(() => new EmbeddingShelf((int)model.TextEncoder.Spec.Width, this.folders.Embeddings));
     }
 
     /// <summary>The base's name in infotexts.</summary>
@@ -60,11 +62,12 @@ public sealed class GenerationPipeline : IDisposable
         {
             using var scope = NewDisposeScope();
             using var frozen = no_grad();
+            CloseOthers(request);
             using var seamless = Seamless(request);
             var latents = Walk(request, batch, progress, cancel);
             for (var i = 0; i < request.Batch.Size; i++)
             {
-                var picture = Picture.Of(model.DecodeScaled(latents.Latent.narrow(0, i, 1), request.TileSize));
+                var picture = Picture.Of(latents.Last.DecodeScaled(latents.Latent.narrow(0, i, 1), request.TileSize));
                 if (latents.Initial is not null) picture = latents.Initial.PutBack(picture);
                 results.Add(new(latents.Pictures[i], picture, latents.Infotexts[i]) { Notes = latents.Notes, Networks = latents.Effects });
                 drawn?.Invoke(results[^1]);
@@ -87,6 +90,7 @@ public sealed class GenerationPipeline : IDisposable
     {
         using var scope = NewDisposeScope();
         using var frozen = no_grad();
+        CloseOthers(request);
         using var seamless = Seamless(request);
         return Walk(request with { Batch = new() }, 0, progress, cancel).Latent.MoveToOuterDisposeScope();
     }
@@ -102,18 +106,18 @@ public sealed class GenerationPipeline : IDisposable
     /// <summary>Takes the networks of the last request off the base, and frees what was kept.</summary>
     public void Dispose()
     {
+        CloseOthers();
         shelf.Dispose();
         hypernetworks.Dispose();
         if (words.IsValueCreated) words.Value.Dispose();
         kept.Dispose();
         colours?.Dispose();
+        if (ownsModel) model.Dispose();
     }
 
-    private Seamless? Seamless(GenerationRequest request) =>
-        request.Joined == Joined.None ? null : new([model.UNet, model.Vae], request.Joined.HasFlag(Joined.Width), request.Joined.HasFlag(Joined.Height));
-
+    /// <param name="Last">The base that finished them, whose autoencoder makes pictures of them.</param>
     private sealed record Drawn(
-        Tensor Latent, InitialPicture? Initial, IReadOnlyList<GenerationRequest> Pictures, IReadOnlyList<string> Infotexts, IReadOnlyList<string> Notes, IReadOnlyList<NetworkEffect> Effects);
+        Tensor Latent, StableDiffusion Last, InitialPicture? Initial, IReadOnlyList<GenerationRequest> Pictures, IReadOnlyList<string> Infotexts, IReadOnlyList<string> Notes, IReadOnlyList<NetworkEffect> Effects);
 
     private Drawn Walk(GenerationRequest request, int batch, IProgress<GenerationProgress>? progress, CancellationToken cancel)
     {
@@ -123,53 +127,39 @@ public sealed class GenerationPipeline : IDisposable
         if (model.Compute.Device.type == TorchSharp.DeviceType.CPU) MemoryEstimate.Of(request, model).Check(problems, SystemMemory.Available);
         problems.ThrowIfAny();
 
-        kept.Trim();
         Files?.Begin();
         var prompt = reader.Read(request);
         foreach (var use in prompt.Networks) problems.Require(File.Exists(use.Path), use.Path, "is not there.", "Check the path.");
         problems.ThrowIfAny();
-        var (effects, remarks) = shelf.Use(prompt.Networks);
-        var notes = new List<string>([.. prompt.Notes, .. remarks, .. hypernetworks.Use(prompt.Hypernetworks), .. effects.Where(effect => !effect.Acts).Select(effect => effect.ToString())]);
+        var notes = new List<string>(prompt.Notes);
+        var (conditioning, effects) = Take(prompt, request, notes);
 
         var pictures = Enumerable.Range(batch * request.Batch.Size, request.Batch.Size).Select(request.PictureAt).ToList();
         var passes = new PictureWalk(model, sigmas, request, pictures, cancel);
         var (first, second) = (passes.FirstPlan, passes.SecondPlan);
-        var conditioning = Encoding();
-        List<TextualInversion> bundled = [.. shelf.Words.Where(words.Value.AddBundled)];
-        var guidance = Guide(prompt, request.CfgScale, first.Calls, null);
-        var secondPrompt = request.Hires is { } hires && hires.Prompt + hires.NegativePrompt is { Length: > 0 }
-            ? reader.Read(request with { Prompt = hires.Prompt.Length > 0 ? hires.Prompt : request.Prompt, NegativePrompt = hires.NegativePrompt.Length > 0 ? hires.NegativePrompt : request.NegativePrompt })
-            : prompt;
+        var guidance = Guide(conditioning, prompt, request, pictures.Count, request.CfgScale, first.Calls, null);
+        var refinement = second is null ? Refine(request, prompt, pictures.Count, request.CfgScale, first.Calls, null, notes) : null;
 
         var initial = request.Img2Img is null ? null : passes.Begin();
         if (initial is not null) notes.AddRange(initial.Notes);
-        var latent = passes.First(guidance, initial, step => Report(step, 0, first.Plan.Steps));
+        var latent = passes.First(guidance, refinement, initial, step => Report(step, 0, first.Plan.Steps));
         var named = hashes.Of(prompt.Networks, conditioning.Used);
         if (second is not null)
         {
-            if (!secondPrompt.Networks.SequenceEqual(prompt.Networks))
-            {
-                notes.AddRange(shelf.Use(secondPrompt.Networks).Notes);
-                conditioning = Encoding();
-            }
-            latent = passes.Second(Guide(secondPrompt, request.Hires!.CfgScale ?? request.CfgScale, first.Calls, second.Calls), latent, step => Report(step, first.Plan.Steps, second.Plan.Steps));
+            var (hires, other) = (request.Hires!, SecondPass(request));
+            var again = hires.Prompt + hires.NegativePrompt is { Length: > 0 }
+                ? reader.Read(request with { Prompt = hires.Prompt.Length > 0 ? hires.Prompt : request.Prompt, NegativePrompt = hires.NegativePrompt.Length > 0 ? hires.NegativePrompt : request.NegativePrompt })
+                : prompt;
+            if (other != this || !again.Networks.SequenceEqual(prompt.Networks)) (conditioning, _) = other.Take(again, request, notes);
+            var scale = hires.CfgScale ?? request.CfgScale;
+            guidance = Guide(conditioning, again, request, pictures.Count, scale, first.Calls, second.Calls);
+            refinement = Refine(request, again, pictures.Count, scale, first.Calls, second.Calls, notes);
+            latent = new PictureWalk(other.model, sigmas, request, pictures, cancel).Second(guidance, refinement, latent, step => Report(step, first.Plan.Steps, second.Plan.Steps));
         }
-        foreach (var word in bundled) words.Value.Remove(word);
-        notes.AddRange(words.Value.TakeNotes());
+        foreach (var one in All(request)) one.Leave(notes);
         var names = Files?.Names ?? new(ModelName);
         var texts = pictures.Select(picture => Infotext.Of(picture with { Prompt = prompt.Shown, NegativePrompt = prompt.Negative }, names, named)).ToList();
-        return new(latent, initial, pictures, texts, notes, effects);
-
-        Conditioning Encoding() => new(model.TextEncoder, request.Emphasis, request.ClipSkip, words.Value, kept, shelf.OthersAct ? null : shelf.Key) { OldTimelines = request.OldTimelines };
-
-        Guidance Guide(ReadPrompt read, double scale, int calls, int? hiresCalls)
-        {
-            var positive = conditioning.Positive(read.Text, calls, hiresCalls);
-            return new([.. pictures.Select(_ => positive)], conditioning.Negative(read.Negative, calls, hiresCalls), scale, request.Guidance, hiresCalls ?? calls)
-            {
-                Empty = request.Guidance.Padding == ConditioningPadding.Empty ? conditioning.Negative("", calls).At(0) : null,
-            };
-        }
+        return new(latent, (Refiner(request) ?? SecondPass(request)).model, initial, pictures, texts, notes, effects);
 
         void Report(SamplerStep step, int before, int steps)
         {
@@ -178,7 +168,7 @@ public sealed class GenerationPipeline : IDisposable
                 Batch = batch,
                 Preview = () => (colours ??= PreviewColours.Fit(model)).Of(step.Denoised.narrow(0, 0, 1)),
             });
-            shelf.EnterStep(step.Step);
+            foreach (var one in All(request)) one.shelf.EnterStep(step.Step);
             cancel.ThrowIfCancellationRequested();
         }
     }

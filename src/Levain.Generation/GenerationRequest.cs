@@ -83,6 +83,9 @@ public sealed record GenerationRequest
     /// <summary>A second pass at a larger size; null for none.</summary>
     public HiresOptions? Hires { get; init; }
 
+    /// <summary>Another checkpoint that finishes the picture; null for none.</summary>
+    public RefinerOptions? Refiner { get; init; }
+
     /// <summary>Which edges join, so that the picture can be laid side by side without a seam; both sides are best multiples of 64 px then. Default none.</summary>
     public Joined Joined { get; init; }
 
@@ -113,6 +116,7 @@ public sealed record GenerationRequest
         SeedOptions.Check(problems);
         Img2Img?.Check(problems);
         Hires?.Check(problems);
+        Refiner?.Check(problems);
         Batch.Check(problems);
         problems.Require(TileSize == 0 || TileSize >= LeastSide, "vae_tile", $"is {TileSize}.", $"Use {LeastSide} px or more, 512 for instance; 0 decodes pictures whole.");
         problems.Require(Hires is null || Img2Img is null, "hires", "is given beside a picture to begin with.", "Draw at the larger size instead: the second pass belongs to pictures drawn from noise.");

@@ -18,10 +18,19 @@ internal sealed record Guidance(IReadOnlyList<IReadOnlyList<ConditioningPart>> P
     public Tensor? Empty { get; init; }
 }
 
+/// <summary>Another network that takes over on the way.</summary>
+/// <param name="UNet">The network.</param>
+/// <param name="Guidance">What guides it: the same prompts in its own text encoder's words.</param>
+/// <param name="SwitchAt">The share of the model's timesteps after which it does, 0 to 1.</param>
+/// <param name="PredictsV">Whether it predicts v.</param>
+internal sealed record Refinement(PredictRows UNet, Guidance Guidance, double SwitchAt, bool PredictsV);
+
 /// <summary>The U-Net as samplers see it: guided towards the prompt and away from the negative one.</summary>
 /// <remarks>Ho and Salimans 2022, https://arxiv.org/abs/2207.12598; joined prompts by Liu et al. 2022, https://arxiv.org/abs/2206.01714; the rest as the webui's <c>CFGDenoiser</c>.</remarks>
 internal sealed class GuidedModel(PredictRows unet, ModelSigmas sigmas, bool predictsV, Guidance guidance)
 {
+    private const double LastTimestep = 999, Timesteps = 1000;       // the webui's share: (999 − t) ÷ 1000
+
     private int calls;
 
     /// <summary>What of the original is kept; null where everything is drawn.</summary>
@@ -29,6 +38,9 @@ internal sealed class GuidedModel(PredictRows unet, ModelSigmas sigmas, bool pre
 
     /// <summary>Further channels behind every latent, [B, 5, H, W], for inpainting models; null for others.</summary>
     public Tensor? Further { get; init; }
+
+    /// <summary>Who takes over on the way; null where nobody does.</summary>
+    public Refinement? Refinement { get; set; }
 
     /// <summary>The clean latent as the model guesses it, <see cref="Diffusion.Denoise"/>, by the sampler's own rule where it has one.</summary>
     public Denoise Denoise(Sampler sampler)
@@ -81,6 +93,7 @@ internal sealed class GuidedModel(PredictRows unet, ModelSigmas sigmas, bool pre
     private (Tensor Guided, Tensor? Negative) Guided(Tensor scaled, double t, double level, double scale, bool needsNegative)
     {
         using var scope = NewDisposeScope();
+        if (Refinement is { } refined && (LastTimestep - Math.Round(t)) / Timesteps >= refined.SwitchAt) (unet, guidance, predictsV, Refinement) = (refined.UNet, refined.Guidance, refined.PredictsV, null);
         var (images, call, options) = (guidance.Positive.Count, calls++, guidance.Options);
         var leavesOut = LeavesNegativeOut(call, level);
         // With one part of weight 1 at scale 1 nothing of the negative prompt is left.

@@ -26,6 +26,9 @@ public sealed record HiresOptions
     /// <summary>Sampler, with its schedule or without; null for the first pass's.</summary>
     public string? Sampler { get; init; }
 
+    /// <summary>Another checkpoint that draws it: a file or a diffusers folder; null for the first pass's.</summary>
+    public string? Checkpoint { get; init; }
+
     /// <summary>CFG scale; null for the first pass's.</summary>
     public double? CfgScale { get; init; }
 
@@ -64,6 +67,7 @@ public sealed record HiresOptions
         problems.Require(Denoise is >= 0 and <= 1, "hires_denoise", $"is {Denoise}.", "Use 0 to 1; 0.7 for latent upscalers, 0.3 to 0.5 for the others.");
         problems.Require(Steps >= 0, "hires_steps", $"is {Steps}.", "Use 0 for the steps of the first pass, or a number of steps.");
         problems.Require(Size is not { Width: 0, Height: 0 }, "hires_size", "is 0x0.", "Give at least one side in px.");
+        problems.Require(Checkpoint is null || Path.Exists(Checkpoint), "hires_checkpoint", $"is {Checkpoint}, which is not there.", "Check the path.");
         if (Upscalers.Find(Upscaler) is null)
             problems.Require(File.Exists(Upscaler), "hires_upscaler", $"is '{Upscaler}', which is no upscaler known here and no file.", Nearest.Advice(Upscaler, [.. Upscalers.All.Select(known => known.Name)]));
         if (Sampler is not null) SamplerChoice.Check(Sampler, "hires_sampler", problems);

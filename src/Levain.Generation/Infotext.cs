@@ -22,6 +22,7 @@ public static class Infotext
             ("Tiling", request.Joined switch { Joined.None => null, Joined.Both => "True", var one => one.ToString() }),
             .. Masking(request), .. SecondPass(request), .. further.Select(field => (field.Key, (string?)field.Value)), .. Sampling(request), .. Guiding(request),
             ("Emphasis", Weighted(request) ? request.Emphasis switch { Emphasis.NoNorm => "No norm", Emphasis.Original => null, var other => other.ToString() } : null),
+            ("Refiner", request.Refiner?.Name), ("Refiner switch at", request.Refiner is { } refiner ? Number(refiner.SwitchAt) : null),
             ("Old prompt editing timelines", request.OldTimelines ? "True" : null),
             ("Version", $"levain {typeof(Infotext).Assembly.GetName().Version!.ToString(3)}"),
         ];
@@ -105,6 +106,7 @@ public static class Infotext
     {
         if (request.Hires is not { } hires) yield break;
         var sampler = hires.Sampler is null ? null : SamplerChoice.Parse(hires.Sampler);
+        yield return ("Hires checkpoint", hires.Checkpoint is { } other ? Path.GetFileNameWithoutExtension(other) : null);
         yield return ("Hires sampler", sampler?.Sampler.Name);
         yield return ("Hires schedule type", sampler?.Schedule?.Name);
         yield return ("Hires CFG Scale", hires.CfgScale is { } cfg ? Number(cfg) : null);

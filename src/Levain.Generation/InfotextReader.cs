@@ -25,7 +25,7 @@ public static partial class InfotextReader
 
     // Written by the webui or by us and of no consequence for what is drawn here.
     private static readonly HashSet<string> Passed =
-        ["Model", "Model hash", "VAE", "VAE hash", "Version", "User", "Lora hashes", "TI hashes", "First pass size", "Init image hash", "Networks", "Mask mode", "Mask blur", "Masked content", "Inpaint area", "Masked area padding", "Noise multiplier", "Extra noise", "Conditional mask weight"];
+        ["Model", "Model hash", "VAE", "VAE hash", "Version", "User", "Lora hashes", "TI hashes", "First pass size", "Init image hash", "Networks", "Mask mode", "Mask blur", "Masked content", "Inpaint area", "Masked area padding", "Noise multiplier", "Extra noise", "Conditional mask weight", "Hires checkpoint", "Refiner", "Refiner switch at"];
 
     /// <summary>Reads a text; whatever is in it, it never fails.</summary>
     public static ReadInfotext Read(string text)

@@ -49,19 +49,19 @@ internal sealed class PictureWalk
     }, pictures.Count);
 
     /// <summary>Walks the first pass, [B, 4, H, W]; the caller's scope owns the result.</summary>
-    public Tensor First(Guidance guidance, InitialPicture? initial, Action<SamplerStep> onStep)
+    public Tensor First(Guidance guidance, Refinement? refinement, InitialPicture? initial, Action<SamplerStep> onStep)
     {
         using var scope = NewDisposeScope();
         var img2img = request.Img2Img;
         if (img2img is { Denoise: 0, ExactSteps: true }) return initial!.Latent.alias().MoveToOuterDisposeScope();
         using var noise = Noise(FirstPlan.Plan, request.Size);
         var further = initial?.Further ?? FurtherForNoise(request.Size);
-        var latent = Walk(FirstPlan.Plan, guidance, noise, initial?.Latent, initial?.Mask, further, img2img?.NoiseMultiplier ?? 1, img2img?.ExtraNoise ?? 0, onStep);
+        var latent = Walk(FirstPlan.Plan, guidance, refinement, noise, initial?.Latent, initial?.Mask, further, img2img?.NoiseMultiplier ?? 1, img2img?.ExtraNoise ?? 0, onStep);
         return (initial?.Mask?.Blend(latent) ?? latent).MoveToOuterDisposeScope();
     }
 
     /// <summary>Enlarges latents and walks the second pass, [B, 4, H, W]; the caller's scope owns the result.</summary>
-    public Tensor Second(Guidance guidance, Tensor latent, Action<SamplerStep> onStep)
+    public Tensor Second(Guidance guidance, Refinement? refinement, Tensor latent, Action<SamplerStep> onStep)
     {
         using var scope = NewDisposeScope();
         var hires = request.Hires!;
@@ -69,13 +69,13 @@ internal sealed class PictureWalk
         var larger = Cut(Enlarged(latent, hires.Upscaler, enlarged), drawn.ToLatent());
         if (hires.Denoise == 0) return larger.MoveToOuterDisposeScope();
         using var noise = Noise(SecondPlan!.Plan, drawn);
-        return Walk(SecondPlan.Plan, guidance, noise, larger, null, FurtherForNoise(drawn), 1, 0, onStep).MoveToOuterDisposeScope();
+        return Walk(SecondPlan.Plan, guidance, refinement, noise, larger, null, FurtherForNoise(drawn), 1, 0, onStep).MoveToOuterDisposeScope();
     }
 
-    private Tensor Walk(SamplingPlan plan, Guidance guidance, PictureNoise noise, Tensor? initial, LatentMask? mask, Tensor? further, double multiplier, double extra, Action<SamplerStep> onStep)
+    private Tensor Walk(SamplingPlan plan, Guidance guidance, Refinement? refinement, PictureNoise noise, Tensor? initial, LatentMask? mask, Tensor? further, double multiplier, double extra, Action<SamplerStep> onStep)
     {
         using var scope = NewDisposeScope();
-        var guided = new GuidedModel(model.UNet.forward, sigmas, model.Prediction == PredictionHint.V, guidance) { Mask = mask, Further = further };
+        var guided = new GuidedModel(model.UNet.forward, sigmas, model.Prediction == PredictionHint.V, guidance) { Mask = mask, Further = further, Refinement = refinement };
         var fresh = noise.First();
         if (multiplier != 1) fresh = fresh * multiplier;
         var start = fresh * plan.StartScale;

@@ -123,6 +123,15 @@ public static partial class GridAxes
     public static GridAxis Checkpoint { get; } = new("Checkpoint name", AxisKind.Text, "The base: a file or a diffusers folder", (cell, value, _) => cell with { Checkpoint = (string)value })
     { Cost = 1, Legend = value => Path.GetFileName((string)value) };
 
+    /// <summary>Checkpoint that finishes pictures.</summary>
+    public static GridAxis RefinerCheckpoint { get; } = Text("Refiner checkpoint", "Another base that finishes pictures: a file or a diffusers folder, or None", (request, value) => request with
+    { Refiner = value == "None" ? null : (request.Refiner ?? new(value)) with { Checkpoint = value } }) with
+    { Cost = 1, Legend = value => Path.GetFileName((string)value) };
+
+    /// <summary>When it takes over.</summary>
+    public static GridAxis RefinerSwitch { get; } = Number("Refiner switch at", "The share of timesteps after which it takes over, 0 to 1", (request, value) => request with
+    { Refiner = (request.Refiner ?? throw Refuse("Refiner switch at", AxisValues.Show(value), "Name the refiner: --refiner FILE, or an axis 'Refiner checkpoint' before this one.")) with { SwitchAt = value } });
+
     /// <summary>VAE.</summary>
     public static GridAxis Vae { get; } = new("VAE", AxisKind.Text, "The VAE: a file, or None for the checkpoint's own", (cell, value, _) => cell with { Vae = value is "None" or "Automatic" ? null : (string)value }) { Cost = 0.7 };
 

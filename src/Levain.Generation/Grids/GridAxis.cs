@@ -19,9 +19,14 @@ public sealed record GridAxis(string Name, AxisKind Kind, string Summary, Func<G
     public string LegendOf(object value) => Legend?.Invoke(value) ?? $"{Name}: {AxisValues.Show(value)}";
 
     /// <summary>The axis of that name, whatever its case, blanks and signs: <c>prompt s/r</c>, <c>cfg-scale</c>.</summary>
-    /// <exception cref="SettingsException">There is none; the message names near ones.</exception>
-    public static GridAxis Named(string name) => GridAxes.All.FirstOrDefault(axis => Plain(axis.Name) == Plain(name))
-        ?? throw new SettingsException([new("axis", $"'{name}' is not known.", Nearest.Advice(name, [.. GridAxes.All.Select(axis => axis.Name)]))]);
+    /// <exception cref="SettingsException">There is none; the message names near ones, or says why it is left out.</exception>
+    public static GridAxis Named(string name)
+    {
+        if (GridAxes.All.FirstOrDefault(axis => Plain(axis.Name) == Plain(name)) is { } known) return known;
+        throw new SettingsException([RefusedAxes.All.FirstOrDefault(axis => Plain(axis.Key) == Plain(name)) is { Key: { } refused } axis
+            ? new("axis", $"'{refused}' is an axis of the webui that is left out here.", axis.Value)
+            : new("axis", $"'{name}' is not known.", Nearest.Advice(name, [.. GridAxes.All.Select(axis => axis.Name)]))]);
+    }
 
     private static string Plain(string name) => string.Concat(name.ToLowerInvariant().Where(char.IsLetterOrDigit));
 }

@@ -107,7 +107,7 @@ public sealed record XyzGrid(GenerationRequest Request, GridLineUp X, GridLineUp
         {
             pixels += (long)what.Request.Size.Width * what.Request.Size.Height;
             var networks = string.Join('\n', prompt.Networks.Select(use => $"{Stamp(use.Path)} {use}").Concat(prompt.Hypernetworks.Select(use => $"{Stamp(use.Path)} {use}")));
-            var ground = $"{Stamp(bases.PathOf(what))}\n{Stamp(bases.VaeOf(what))}";
+            var ground = $"{Stamp(bases.PathOf(what))}\n{Stamp(bases.VaeOf(what))}\n{Stamp(what.Request.Refiner?.Checkpoint)}\n{Stamp(what.Request.Hires?.Checkpoint)}";
             cells.Add(new(x, y, z, what, Key(what.Request, prompt, ground, networks), ground, networks));
         }
         if (pixels > MostPixels) throw new SettingsException([new("grid", $"has {Count} pictures of {pixels / 1_000_000} megapixels together.", $"Draw at most {MostPixels / 1_000_000}: fewer values or a smaller size.")]);

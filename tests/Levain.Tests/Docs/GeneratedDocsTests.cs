@@ -120,6 +120,8 @@ public sealed class GeneratedDocsTests
             """);
         foreach (var axis in GridAxes.All.OrderBy(axis => axis.Name, StringComparer.Ordinal))
             text.Append($"| {axis.Name} | {axis.Kind switch { AxisKind.Whole => "whole numbers", AxisKind.Number => "numbers", AxisKind.Order => "texts, every order", _ => "texts" }} | {axis.Summary} |\n");
+        text.Append("\nAxes of the webui that are left out here:\n\n| axis | why |\n|---|---|\n");
+        foreach (var (name, reason) in RefusedAxes.All) text.Append($"| {name} | {reason} |\n");
         return text.ToString();
     }
 

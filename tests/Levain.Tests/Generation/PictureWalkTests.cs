@@ -136,6 +136,40 @@ public sealed class PictureWalkTests : IDisposable
     }
 
     [Fact]
+    public void Another_checkpoint_finishes_pictures_and_draws_the_second_pass()
+    {
+        using var folder = new TemporaryFolder();
+        var (copy, other) = (Path.Combine(folder.Path, "copy.safetensors"), Path.Combine(folder.Path, "other.safetensors"));
+        File.Copy(Base, copy);
+        Changed(Base, other, "model.diffusion_model.out.2.weight", weight => weight * 0.9);
+        using var model = StableDiffusion.Open(Base, Compute.Cpu);
+        using var pipeline = new GenerationPipeline(model, "tiny", new() { Networks = [Golden.Path("demo")] });
+        var request = Girl with { Prompt = "mochi, 1girl <lora:mochi-kohya:1>", Sampler = "Euler", Steps = 5, Size = new(64, 64) };
+        var plain = pipeline.Draw(request).Picture;
+        var finished = pipeline.Draw(request with { Refiner = new(copy) { SwitchAt = 0.5 } });
+        Near(plain, finished.Picture, 0);                       // the network acts there too
+        Assert.Contains("Refiner: copy, Refiner switch at: 0.5", finished.Infotext);
+
+        using var otherModel = StableDiffusion.Open(other, Compute.Cpu);
+        using var alone = new GenerationPipeline(otherModel, "other", new() { Networks = [Golden.Path("demo")] });
+        var whole = alone.Draw(request).Picture;
+        Assert.True(Distance(plain, whole) > 1);
+        Near(plain, pipeline.Draw(request with { Refiner = new(other) { SwitchAt = 1 } }).Picture, 0);
+        Near(whole, pipeline.Draw(request with { Refiner = new(other) { SwitchAt = 0 } }).Picture, 0);
+        var late = pipeline.Draw(request with { Refiner = new(other) { SwitchAt = 0.8 } }).Picture;
+        Assert.True(Distance(plain, late) > 0 && Distance(plain, late) < Distance(plain, whole));
+
+        var larger = request with { Steps = 3, Hires = new() { Scale = 1.5, Denoise = 0.5, Steps = 2 } };
+        var second = pipeline.Draw(larger).Picture;
+        var copied = pipeline.Draw(larger with { Hires = larger.Hires with { Checkpoint = copy } });
+        Near(second, copied.Picture, 0);
+        Assert.Contains("Hires checkpoint: copy, Hires upscale: 1.5", copied.Infotext);
+        Assert.True(Distance(second, pipeline.Draw(larger with { Hires = larger.Hires with { Checkpoint = other } }).Picture) > 0);
+        Near(second, pipeline.Draw(larger with { Refiner = new(copy) { SwitchAt = 0 } }).Picture, 0);
+        Near(plain, pipeline.Draw(request).Picture, 0);         // nothing of it stays
+    }
+
+    [Fact]
     public void Decoding_in_tiles_gives_the_whole_picture()
     {
         using var scope = NewDisposeScope();
@@ -221,6 +255,7 @@ public sealed class PictureWalkTests : IDisposable
             Batch = new() { Size = 0 },
             SeedOptions = new() { Variation = new(5, 2) },
             TileSize = 8,
+            Refiner = new("nowhere.safetensors") { SwitchAt = 2 },
         };
         var refusal = Assert.Throws<SettingsException>(() => pipeline.Draw(request with { Sampler = "DPM 2M" }));
         Assert.Contains("denoise: is 1.5. Use 0 (keep the picture) to 1", refusal.Message);
@@ -231,6 +266,8 @@ public sealed class PictureWalkTests : IDisposable
         Assert.Contains("hires: is given beside a picture to begin with.", refusal.Message);
         Assert.Contains("variation_strength: is 2.", refusal.Message);
         Assert.Contains("vae_tile: is 8.", refusal.Message);
+        Assert.Contains("refiner: is nowhere.safetensors, which is not there.", refusal.Message);
+        Assert.Contains("refiner_switch: is 2.", refusal.Message);
         Assert.Contains("sampler: is 'DPM 2M'.", refusal.Message);
         Assert.Contains("batch_size: is 0.", Assert.Throws<SettingsException>(() => pipeline.DrawAll(request with { Batch = new() { Size = 0 } })).Message);
     }
@@ -259,6 +296,14 @@ public sealed class PictureWalkTests : IDisposable
             var weight = file.Load(name);
             return KeyValuePair.Create(name, name == Entry ? cat([weight, zeros([weight.shape[0], 5, 3, 3], weight.dtype)], 1) : weight);
         })], null);
+    }
+
+    private static void Changed(string from, string to, string name, Func<Tensor, Tensor> change)
+    {
+        using var scope = NewDisposeScope();
+        using var file = TensorFile.Open(from);
+        Assert.Contains(name, file.Entries.Keys);
+        Safetensors.Write(to, [.. file.Entries.Keys.Select(key => KeyValuePair.Create(key, key == name ? change(file.Load(key)).to_type(file.Entries[key].Dtype) : file.Load(key)))], null);
     }
 
     private static double Distance(Picture a, Picture b) => a.Rgb.Zip(b.Rgb).Average(pair => Math.Abs(pair.First - pair.Second));
