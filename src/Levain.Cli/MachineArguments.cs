@@ -10,7 +10,7 @@ namespace Levain.Cli;
 /// <summary>The words of commands that compute a run: device, memory, threads. They go before the run file's <c>[training]</c>.</summary>
 internal sealed class MachineArguments
 {
-    private const string ThreadsKey = "threads", DeviceKey = "device", PrecisionKey = "precision", ProcessorKey = "processor", ProductsKey = "large products by convolution";
+    private const string ThreadsKey = "threads", DeviceKey = "device", PrecisionKey = "precision", ProcessorKey = "processor", ProductsKey = "large products by convolution", KernelsKey = "own kernels";
 
     /// <summary>Where to compute.</summary>
     public Option<string> Device { get; } = new("--device") { Description = "auto, cpu, cuda or cuda:N.", DefaultValueFactory = _ => "auto", HelpName = "DEVICE" };
@@ -49,6 +49,7 @@ internal sealed class MachineArguments
             },
             Threads = given.GetValue(Threads) ?? run.Training.Threads ?? (int.TryParse(was(ThreadsKey), CultureInfo.InvariantCulture, out var threads) ? threads : 0),
             ProductsByConvolution = bool.TryParse(was(ProductsKey), out var products) ? products : null,
+            OwnKernels = bool.TryParse(was(KernelsKey), out var own) ? own : null,
             Memory = given.GetValue(Memory) ?? run.Training.Memory,
         };
     }
@@ -60,6 +61,7 @@ internal sealed class MachineArguments
         [PrecisionKey] = compute.Dtype.ToString(),
         [ThreadsKey] = torch.get_num_threads().ToString(CultureInfo.InvariantCulture),
         [ProductsKey] = Engine.ProductsByConvolution.ToString(),
+        [KernelsKey] = Engine.OwnKernels.ToString(),
         [ProcessorKey] = Processor.Name ?? Environment.GetEnvironmentVariable("PROCESSOR_IDENTIFIER") ?? "",
     };
 }

@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -27,6 +29,11 @@ public static class Engine
         set => productsByConvolution = value;
     }
 
+    /// <summary>Whether this program's own kernels compute where they can: they need vectors of 512 bits (AVX-512). Set only to repeat what a machine without them computed.</summary>
+    public static bool OwnKernels { get; private set; } = CanOwnKernels;
+
+    private static bool CanOwnKernels => Vector512.IsHardwareAccelerated && Avx512F.IsSupported;
+
     /// <summary>How many times as fast large products are as convolutions.</summary>
     internal static double ProductsRatio => convolutionRatio.Value;
 
@@ -44,6 +51,7 @@ public static class Engine
                 started = true;
             }
             if (options.ProductsByConvolution is { } chosen) ProductsByConvolution = chosen;
+            if (options.OwnKernels is { } own) OwnKernels = own && CanOwnKernels;
             set_num_threads(options.Threads > 0 ? options.Threads : Processor.PhysicalCores);
         }
         return Choose(options);

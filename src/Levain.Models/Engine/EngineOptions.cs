@@ -17,6 +17,9 @@ public sealed record EngineOptions
     /// <summary>How large matrix products are computed, see <see cref="Engine.ProductsByConvolution"/>; null to measure it where it matters.</summary>
     public bool? ProductsByConvolution { get; init; }
 
+    /// <summary>Whether this program's own kernels compute, see <see cref="Engine.OwnKernels"/>; null where the processor can.</summary>
+    public bool? OwnKernels { get; init; }
+
     /// <summary>What a training step keeps for its backward pass.</summary>
     public MemoryPolicy Memory { get; init; } = MemoryPolicy.Auto;
 }

@@ -11,5 +11,5 @@ internal static class Attention
     /// <param name="v">[B, heads, M, d].</param>
     /// <returns>[B, heads, N, d].</returns>
     public static Tensor Mix(Tensor q, Tensor k, Tensor v) =>
-        ProductAttention.Suits(q, k) ? ProductAttention.Run(q, k, v) : functional.scaled_dot_product_attention(q, k, v);
+        FusedAttention.Suits(q) ? FusedAttention.Run(q, k, v) : functional.scaled_dot_product_attention(q, k, v);
 }

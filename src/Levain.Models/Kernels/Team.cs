@@ -1,0 +1,78 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.ExceptionServices;
+using System.Runtime.InteropServices;
+using static TorchSharp.torch;
+
+namespace Levain.Models;
+
+/// <summary>Deals work out to the threads that libtorch itself computes with.</summary>
+/// <remarks>
+/// libtorch's threads wait for the next operation by spinning. Threads of another pool would have to compete with them for the same cores, so where
+/// libtorch's OpenMP is GNU's, pieces run on its team by the entry point that compiled OpenMP programs call (libgomp's ABI, <c>GOMP_parallel</c>).
+/// Elsewhere .NET's pool is used.
+/// </remarks>
+internal static unsafe class Team
+{
+    private static readonly delegate* unmanaged<delegate* unmanaged<nint, void>, nint, uint, uint, void> parallel = Find();
+
+    /// <summary>Threads that share the work.</summary>
+    public static int Size => get_num_threads();
+
+    /// <summary>Runs <paramref name="piece"/> for 0 … <paramref name="count"/> − 1, in any order, and returns when all are done. A failure of one is thrown here.</summary>
+    public static void Run(int count, Action<int> piece)
+    {
+        var threads = Math.Min(count, Size);
+        if (threads <= 1)
+        {
+            for (var i = 0; i < count; i++) piece(i);
+            return;
+        }
+        if (parallel == null)
+        {
+            Parallel.For(0, count, new ParallelOptions { MaxDegreeOfParallelism = threads }, piece);
+            return;
+        }
+        var work = new Work(count, piece);
+        var handle = GCHandle.Alloc(work);
+        try
+        {
+            parallel(&Enter, GCHandle.ToIntPtr(handle), (uint)threads, 0);
+        }
+        finally
+        {
+            handle.Free();
+        }
+        work.Failure?.Throw();
+    }
+
+    [UnmanagedCallersOnly]
+    private static void Enter(nint handle) => ((Work)GCHandle.FromIntPtr(handle).Target!).Share();
+
+    private static delegate* unmanaged<delegate* unmanaged<nint, void>, nint, uint, uint, void> Find()
+    {
+        var library = OperatingSystem.IsLinux() && Directory.Exists(NativeLibraries.Folder) ? Directory.EnumerateFiles(NativeLibraries.Folder, "libgomp*.so*").FirstOrDefault() : null;
+        return library is not null && NativeLibrary.TryLoad(library, out var gomp) && NativeLibrary.TryGetExport(gomp, "GOMP_parallel", out var entry)
+            ? (delegate* unmanaged<delegate* unmanaged<nint, void>, nint, uint, uint, void>)entry : null;
+    }
+
+    private sealed class Work(int count, Action<int> piece)
+    {
+        private int next;
+
+        public ExceptionDispatchInfo? Failure { get; private set; }
+
+        // No exception may pass through native frames.
+        public void Share()
+        {
+            try
+            {
+                for (var i = Interlocked.Increment(ref next) - 1; i < count; i = Interlocked.Increment(ref next) - 1) piece(i);
+            }
+            catch (Exception failure)
+            {
+                Failure = ExceptionDispatchInfo.Capture(failure);
+                Volatile.Write(ref next, count);
+            }
+        }
+    }
+}
