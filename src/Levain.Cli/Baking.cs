@@ -55,7 +55,7 @@ internal sealed class Baking(Screen screen)
         var lastStep = Resume ? EarlierRun.Find(output)?.Step ?? 0 : (int?)null;
         if (log.TensorBoard) yield return lastStep is { } step ? TensorBoardLog.Resume(folder, log.Prefix, step, TimeProvider.System) : TensorBoardLog.Create(folder, log.Prefix, TimeProvider.System);
         if (log.Json) yield return lastStep is { } at ? JsonLog.Resume(lines, at, TimeProvider.System) : JsonLog.Create(lines, TimeProvider.System);
-        if (plan.Settings.Schedule.Type is ScheduleType.RangeTest) yield return new RateRangePlot(Path.Combine(output.Folder, RangePlotName));
+        if (plan.Settings.Schedule.Type is ScheduleType.RangeTest) yield return new RateRangePlot(Path.Combine(output.Folder, RangePlotName), lastStep is null ? null : JsonLog.Earlier(lines));
         if (log.Plot) yield return new LossPlot(Path.Combine(output.Folder, PlotName), lastStep is null ? null : JsonLog.Losses(lines));
     }
 

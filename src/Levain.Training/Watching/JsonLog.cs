@@ -37,6 +37,10 @@ public sealed class JsonLog : IProgress<RunEvent>, IDisposable
     public static IReadOnlyList<LossPoint> Losses(string path) =>
         !File.Exists(path) ? [] : [.. Lines(path).Where(line => line.Loss is not null).Select(line => new LossPoint(line.Step, line.Loss!.Value))];
 
+    /// <summary>The steps and judgements of a log, in order: what a plot over something else than steps needs to go on after a resume.</summary>
+    public static IReadOnlyList<RunEvent> Earlier(string path) =>
+        !File.Exists(path) ? [] : [.. Lines(path).Select(line => RunEventJson.Read(line.Text)).OfType<RunEvent>()];
+
     /// <inheritdoc/>
     public void Report(RunEvent value) => writer.WriteLine(RunEventJson.ToJson(value, clock.GetUtcNow()));
 
@@ -44,7 +48,7 @@ public sealed class JsonLog : IProgress<RunEvent>, IDisposable
     public void Dispose() => writer.Dispose();
 
     /// <summary>Whole lines with the step they belong to (a line without one belongs to the step before it); stops at a line cut short.</summary>
-    private static IEnumerable<(int Step, double? Loss, int Bytes)> Lines(string path)
+    private static IEnumerable<(int Step, double? Loss, int Bytes, string Text)> Lines(string path)
     {
         var step = 0;
         var text = File.ReadAllText(path);
@@ -53,7 +57,7 @@ public sealed class JsonLog : IProgress<RunEvent>, IDisposable
             var line = text[start..(end + 1)];
             if (!TryRead(line, out var at, out var loss)) yield break;
             step = at ?? step;
-            yield return (step, loss, Encoding.UTF8.GetByteCount(line));
+            yield return (step, loss, Encoding.UTF8.GetByteCount(line), line);
         }
     }
 

@@ -9,11 +9,20 @@ public readonly record struct RatePoint(double Rate, double Loss);
 
 /// <summary>Draws what a learning-rate range test found: loss over rate, and the rate at which it falls fastest. Losses of pictures set aside are taken where there are any, since those of single steps are mostly noise.</summary>
 /// <remarks>Smith 2015, https://arxiv.org/abs/1506.01186.</remarks>
-public sealed class RateRangePlot(string path) : IProgress<RunEvent>, IDisposable
+public sealed class RateRangePlot : IProgress<RunEvent>, IDisposable
 {
     private const int Width = 1000, Height = 560;
     private const double RawOpacity = 0.35, Memory = 0.9;
+    private readonly string path;
     private readonly List<RatePoint> steps = [], judged = [];
+
+    /// <param name="path">The PNG.</param>
+    /// <param name="earlier">Steps and judgements from before a resume; null for a new run.</param>
+    public RateRangePlot(string path, IEnumerable<RunEvent>? earlier = null)
+    {
+        this.path = path;
+        foreach (var one in earlier ?? []) Report(one);
+    }
 
     /// <summary>The rate at which the loss falls fastest; null while there is no fall.</summary>
     public double? Suggestion => Steepest(Curve);

@@ -44,6 +44,27 @@ public static class RunEventJson
         return json.ToJsonString(Options);
     }
 
+    /// <summary>A step or a judgement as <see cref="ToJson"/> wrote it, for what is drawn of a run that goes on; null for all else. A judgement does not tell its epoch.</summary>
+    /// <exception cref="JsonException">It is no JSON.</exception>
+    public static RunEvent? Read(string json)
+    {
+        using var document = JsonDocument.Parse(json);
+        var line = document.RootElement;
+        int whole(string name) => line.GetProperty(name).GetInt32();
+        double number(string name) => NumberOf(line.GetProperty(name));
+        return line.TryGetProperty("event", out var name) ? name.GetString() switch
+        {
+            "step" => new StepDone(whole("step"), whole("steps"), whole("epoch"), whole("epochs"), number("loss"), number("averageLoss"), ScalarsOf(line.GetProperty("scalars"))),
+            "validation" => new Validated(whole("step"), null, number("validationLoss"), line.GetProperty("best").GetBoolean(), ScalarsOf(line.GetProperty("scalars"))),
+            _ => null,
+        } : null;
+    }
+
+    private static IReadOnlyList<KeyValuePair<string, double>> ScalarsOf(JsonElement scalars) =>
+        [.. scalars.EnumerateObject().SelectMany(tag => (tag.Value.ValueKind is JsonValueKind.Array ? tag.Value.EnumerateArray().AsEnumerable() : [tag.Value]).Select(value => KeyValuePair.Create(tag.Name, NumberOf(value))))];
+
+    private static double NumberOf(JsonElement value) => value.ValueKind is JsonValueKind.Null ? double.NaN : value.GetDouble();
+
     /// <summary>The event's name in JSON: <c>step</c>, <c>epoch</c>, <c>validation</c>, <c>network</c>, <c>snapshot</c>, <c>picture</c>, <c>warning</c>, <c>preparing</c>.</summary>
     private static string Name(RunEvent value) => value switch
     {

@@ -81,6 +81,12 @@ public sealed class BeyondTests
         var picture = Path.Combine(folder.Path, "rates.png");
         using (var plot = new RateRangePlot(picture)) foreach (var one in run.Events) plot.Report(one);
         Assert.Equal((1000, 560), PngHeader.Read(picture) is { } png ? (png.Width, png.Height) : default);
+
+        // Stopped after two steps and gone on with, the plot is that of the unbroken run.
+        var (log, again) = (Path.Combine(folder.Path, "log.jsonl"), Path.Combine(folder.Path, "again.png"));
+        using (var lines = JsonLog.Create(log, TimeProvider.System)) foreach (var one in run.Events.TakeWhile(one => one is not StepDone { Step: 3 })) lines.Report(one);
+        using (var plot = new RateRangePlot(again, JsonLog.Earlier(log))) foreach (var one in run.Events.SkipWhile(one => one is not StepDone { Step: 3 })) plot.Report(one);
+        Assert.Equal(File.ReadAllBytes(picture), File.ReadAllBytes(again));
     }
 
     [Fact]
