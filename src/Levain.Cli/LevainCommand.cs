@@ -29,6 +29,7 @@ internal static class LevainCommand
         RegCommand.Create(),
         GridCommand.Create(),
         BlocksCommand.Create(),
+        BlockRatesCommand.Create(),
         TasteCommand.Create(),
         DoctorCommand.Create(),
         BenchCommand.Create(),

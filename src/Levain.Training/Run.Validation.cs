@@ -23,7 +23,12 @@ public sealed partial class Run
     // Generators of its own: training goes on as if nothing had been judged.
     private void Validate(int? afterEpoch)
     {
-        if (validation is null or { BatchCount: 0 }) return;
+        if (Judge() is { } losses) Note(losses, afterEpoch);
+    }
+
+    private LossAverage? Judge()
+    {
+        if (validation is null or { BatchCount: 0 }) return null;
         using var own = new RunRandom(settings.Validation.Seed ?? plan.Seed);
         own.Skip(2);                                        // the loader's seed for workers, which are not there
         var losses = new LossAverage();
@@ -42,7 +47,7 @@ public sealed partial class Run
             });
         }
         finally { trained.Training = true; }
-        Note(losses, afterEpoch);
+        return losses;
     }
 
     private double Judge(Batch batch, int timestep, RunRandom own)

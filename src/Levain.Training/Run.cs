@@ -139,6 +139,7 @@ public sealed partial class Run : IDisposable
     /// <summary>Takes the network off the model and frees what the run holds.</summary>
     public void Dispose()
     {
+        ForgetStart();
         captions.Dispose();
         kept?.Dispose();
         ema?.Dispose();

@@ -56,6 +56,9 @@ internal sealed class Updater : IDisposable
     public string? Warning => start is not null && rule.Distance == start && updates == Math.Max(StuckLeast, steps / StuckShare)
         ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $"The step length is still {start} after {updates} updates: the optimizer has not started. Raise d0 to 1e-5 or 1e-4, or d_coef.") : null;
 
+    /// <summary>What a group's rate is multiplied by, by the group's name; null: 1.</summary>
+    public Func<string, double>? Factor { get; set; }
+
     /// <summary>Length of the last update's gradient, before clipping.</summary>
     public double GradientNorm { get; private set; }
 
@@ -136,7 +139,7 @@ internal sealed class Updater : IDisposable
     /// <inheritdoc/>
     public void Dispose() => rule.Dispose();
 
-    private double RateOf(RateGroup group) => curve?.Rate(updates, group.Rate) ?? group.Rate;
+    private double RateOf(RateGroup group) => (curve?.Rate(updates, group.Rate) ?? group.Rate) * (Factor?.Invoke(group.Name) ?? 1);
 }
 
 /// <summary>The learning rate of a group.</summary>

@@ -118,7 +118,7 @@ public sealed record NetworkSettings
     /// <summary>Convolution alpha for each of the 25 blocks; null: <see cref="ConvAlpha"/> everywhere.</summary>
     public IReadOnlyList<double>? ConvBlockAlphas { get; init; }
 
-    /// <summary>Learning-rate factors of the 12 down blocks: numbers, or a curve such as <c>"sine+.25"</c>. Null: 1 everywhere.</summary>
+    /// <summary>Learning-rate factors of the 12 down blocks: numbers, or a curve such as <c>"sine+.25"</c>. Null: 1 everywhere. <c>levain block-rates</c> measures what suits.</summary>
     public BlockCurve? DownWeights { get; init; }
 
     /// <summary>Learning-rate factor of the middle block. Null: 1.</summary>
