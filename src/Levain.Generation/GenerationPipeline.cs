@@ -32,7 +32,12 @@ public sealed partial class GenerationPipeline : IDisposable
         shelf = new(model);
         hypernetworks = new(model);
         reader = new(this.folders);
-        words = new(() => new EmbeddingShelf((int)model.TextEncoder.Spec.Width, this.folders.Embeddings));
+        words = new(() =>
+        {
+            var all = new EmbeddingShelf((int)model.TextEncoder.Spec.Width, this.folders.Embeddings);
+            foreach (var word in Words) all.Add(word);
+            return all;
+        });
     }
 
     /// <summary>The base's name in infotexts.</summary>
@@ -40,6 +45,9 @@ public sealed partial class GenerationPipeline : IDisposable
 
     /// <summary>The base's files, which infotexts name with their hashes; null: its name alone.</summary>
     public BaseFiles? Files { get; init; }
+
+    /// <summary>Trained words that prompts know beside those of folders, and before them. Disposed with this object once a prompt was read.</summary>
+    public IReadOnlyList<TextualInversion> Words { get; init; } = [];
 
     /// <summary>Draws one picture, whatever the request's batch.</summary>
     /// <param name="request">What to draw.</param>

@@ -8,7 +8,7 @@ public sealed partial class Run
         trained.Training = false;
         try
         {
-            foreach (var path in WithAverage(() => pictures.Draw(step, afterEpoch).ToList())) events?.Report(new PictureDrawn(path, step));
+            foreach (var path in WithAverage(() => pictures.Draw(step, afterEpoch, trained.Word).ToList())) events?.Report(new PictureDrawn(path, step));
         }
         finally
         {

@@ -16,10 +16,12 @@ internal sealed class SamplePictures(RunPlan plan, StableDiffusion model, TimePr
     /// <summary>Draws all prompts and gives back the files, named as kohya names them: <c>sample/NAME_e000003_00_20260131120000_1.png</c>.</summary>
     /// <param name="step">Steps made.</param>
     /// <param name="afterEpoch">The epoch that is over, where it is drawn for one; then the name has it instead of the step.</param>
-    public IEnumerable<string> Draw(int step, int? afterEpoch)
+    /// <param name="word">The word that is trained, as it is now; null: none is.</param>
+    public IEnumerable<string> Draw(int step, int? afterEpoch, TextualInversion? word)
     {
         var settings = plan.Settings;
-        using var pipeline = new GenerationPipeline(model, Path.GetFileNameWithoutExtension(settings.Model.Base));
+        using var own = word;
+        using var pipeline = new GenerationPipeline(model, Path.GetFileNameWithoutExtension(settings.Model.Base)) { Words = word is null ? [] : [word] };
         for (var i = 0; i < settings.Samples.Prompts.Count; i++)
         {
             var sample = settings.Samples.Prompts[i];

@@ -1,3 +1,4 @@
+using Levain.Generation;
 using Levain.Training.Planning;
 using static TorchSharp.torch;
 
@@ -29,6 +30,9 @@ internal abstract class Trained : IDisposable
 
     /// <summary>Words of captions that are no words of the tokenizer, with the ids of their vectors. Default none.</summary>
     public virtual IReadOnlyDictionary<string, int>? Words => null;
+
+    /// <summary>The trained word as it is now, for prompts of previews; null: none is trained. The caller disposes it.</summary>
+    public virtual TextualInversion? Word => null;
 
     /// <summary>Says that a batch is about to be trained on.</summary>
     /// <param name="step">Updates made.</param>

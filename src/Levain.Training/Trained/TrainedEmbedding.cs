@@ -64,6 +64,15 @@ internal sealed class TrainedEmbedding : Trained
 
     public override IReadOnlyDictionary<string, int> Words { get; }
 
+    public override TextualInversion Word
+    {
+        get
+        {
+            using var frozen = no_grad();
+            return TextualInversion.Of(settings.Embedding.Token!, Vectors.detach());
+        }
+    }
+
     public override bool Training
     {
         set

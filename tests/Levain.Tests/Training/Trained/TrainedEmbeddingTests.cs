@@ -1,5 +1,6 @@
 using Levain.Core;
 using Levain.Generation;
+using Levain.Models;
 using Levain.Tests.Data;
 using Levain.Training;
 using Levain.Training.Settings;
@@ -47,6 +48,24 @@ public sealed class TrainedEmbeddingTests
         var unbroken = SmallRun.Make(Settings(whole, 4, compatibility));
         SmallRun.Make(Settings(broken, 4, compatibility), stopAfter: 2);
         Assert.Equal(unbroken.Values, SmallRun.Make(Settings(broken, 4, compatibility), resume: true).Values);
+    }
+
+    [Fact]
+    public void Previews_show_the_word_as_it_is_trained()
+    {
+        using var folder = new TemporaryFolder();
+        var settings = Settings(folder, 1) with { Optimizer = new() { LearningRate = 0.1 }, Samples = new() { EverySteps = 1, Prompts = [new() { Prompt = "a photo of zzcat", Steps = 1 }] } };
+        var run = SmallRun.Make(settings);
+        var preview = Picture.Open(run.Events.OfType<PictureDrawn>().Single().Path).Rgb;
+
+        using var model = StableDiffusion.Open(settings.Model.Base!, Compute.Cpu);
+        byte[] drawn(params TextualInversion[] words)
+        {
+            using var pipeline = new GenerationPipeline(model) { Words = words };
+            return pipeline.Draw(new() { Prompt = "a photo of zzcat", Seed = 1, Steps = 1, CfgScale = 7, Sampler = "euler_a", Size = new(64, 64) }).Picture.Rgb;
+        }
+        Assert.Equal(drawn(TextualInversion.Of("zzcat", TextualInversion.Read(run.Result.Path!).Vectors)), preview);
+        Assert.NotEqual(drawn(), preview);
     }
 
     [Fact]
