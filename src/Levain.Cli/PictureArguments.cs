@@ -40,7 +40,7 @@ internal sealed class PictureArguments
 
     /// <summary>What all pictures share, with an empty prompt and the first seed.</summary>
     /// <param name="told">What a picture says of itself; an option counts where it was written.</param>
-    public GenerationRequest Request(ParseResult given, Problems problems, GenerationRequest? told = null)
+    public GenerationRequest Request(ParseResult given, Screen screen, Problems problems, GenerationRequest? told = null)
     {
         var start = told ?? Usual;
         return start with
@@ -52,12 +52,20 @@ internal sealed class PictureArguments
             Sampler = Chosen(sampler, start.Sampler),
             Steps = Chosen(steps, start.Steps),
             CfgScale = Chosen(cfg, start.CfgScale),
-            Size = PictureOptions.Size(Chosen(size, start.Size.ToString()), "--size", problems) ?? start.Size,
+            Size = Cells(PictureOptions.Size(Chosen(size, start.Size.ToString()), "--size", problems) ?? start.Size, screen),
             ClipSkip = Chosen(clipSkip, start.ClipSkip),
             Noise = Chosen(noise, start.Noise),
         };
 
         T Chosen<T>(Option<T> option, T otherwise) => given.GetResult(option) is { Implicit: false } ? given.GetValue(option)! : otherwise;
+    }
+
+    /// <summary>The size that is drawn where sides are no multiples of 8 px: the next below, as the webui cuts them.</summary>
+    private static PixelSize Cells(PixelSize size, Screen screen)
+    {
+        var cells = size.ToLatent().ToPixels();
+        if (cells != size) screen.Note($"[yellow]--size: is {size}, and sides are multiples of {LatentSize.CellPixels} px: {cells} is used.[/]");
+        return cells;
     }
 
     /// <summary>The seeds, in order.</summary>

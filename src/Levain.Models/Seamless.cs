@@ -24,7 +24,7 @@ public sealed class Seamless : IDisposable
         {
             // Two cells, not one: a stride of 2 then still begins at an even cell.
             var (rows, columns) = (acrossHeight ? 2 * layer.Shape.Padding.H : 0, acrossWidth ? 2 * layer.Shape.Padding.W : 0);
-            var before = layer.register_forward_pre_hook((_, x) => functional.pad(x, (columns, columns, rows, rows), TorchSharp.PaddingModes.Circular));
+            var before = layer.register_forward_pre_hook((_, x) => Widened(x, rows, columns));
             var after = layer.register_forward_hook((_, x, y) => Cut(y, rows / layer.Shape.Stride.H, columns / layer.Shape.Stride.W));
             undo.Add(before.remove);
             undo.Add(after.remove);
@@ -33,6 +33,17 @@ public sealed class Seamless : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => undo.ForEach(action => action());
+
+    // The smallest maps of small pictures are narrower than what is added: they are gone round several times.
+    private static Tensor Widened(Tensor x, long rows, long columns)
+    {
+        if (x.shape[2] >= rows && x.shape[3] >= columns) return functional.pad(x, (columns, columns, rows, rows), TorchSharp.PaddingModes.Circular);
+        using var scope = NewDisposeScope();
+        return Round(Round(x, 2, rows), 3, columns).MoveToOuterDisposeScope();
+
+        static Tensor Round(Tensor map, int dimension, long more) =>
+            map.index_select(dimension, arange(-more, map.shape[dimension] + more, ScalarType.Int64, map.device).remainder(map.shape[dimension]));
+    }
 
     private static Tensor Cut(Tensor y, long rows, long columns)
     {

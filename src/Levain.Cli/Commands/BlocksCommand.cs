@@ -29,7 +29,7 @@ internal static class BlocksCommand
                 problems.Require(given.GetValue(threshold) is >= 0 and < byte.MaxValue, "--threshold", $"is {given.GetValue(threshold)}.", "Use 0 to 254; 20 is usual.");
                 PictureArguments.CheckPng(given.GetValue(output)!, problems);
                 var network = NetworkArgument.Parse(given.GetValue(lora)!);
-                var request = pictures.Request(given, problems) with { Prompt = given.GetValue(prompt)! };
+                var request = pictures.Request(given, screen, problems) with { Prompt = given.GetValue(prompt)! };
                 (request with { Networks = [network] }).Check(problems);
                 var looked = BlockAnalysis.Named(given.GetValue(blocks)!, problems);
                 problems.ThrowIfAny();

@@ -23,7 +23,7 @@ internal static class RegCommand
             .Runs((given, screen, stop) =>
             {
                 var problems = new Problems();
-                var request = pictures.Request(given, problems);
+                var request = pictures.Request(given, screen, problems);
                 problems.Require(given.GetValue(count) is >= 1 and <= 100_000, "--count", $"is {given.GetValue(count)}.", "Use 1 or more; 200 is usual.");
                 request.Check(problems);
                 problems.ThrowIfAny();
@@ -43,7 +43,7 @@ internal static class RegCommand
             .Runs((given, screen, stop) =>
             {
                 var problems = new Problems();
-                var request = pictures.Request(given, problems);
+                var request = pictures.Request(given, screen, problems);
                 var set = given.GetValue(folder)!;
                 problems.Require(Directory.Exists(set), set, "is not a folder.", "Name the folder of the training pictures.");
                 request.Check(problems);
