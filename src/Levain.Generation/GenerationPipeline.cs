@@ -93,6 +93,14 @@ public sealed partial class GenerationPipeline : IDisposable
         return shelf.Use([network]).Effects[0];
     }
 
+    /// <summary>Asks the base something, with nothing of this program's on it.</summary>
+    internal T OnBase<T>(Func<StableDiffusion, T> ask)
+    {
+        shelf.TakeOff();
+        hypernetworks.Use([]);
+        return ask(model);
+    }
+
     /// <summary>The final latent of a picture, scaled as the U-Net has it, [1, 4, H/8, W/8]; the caller's scope owns it.</summary>
     public Tensor DrawLatent(GenerationRequest request, IProgress<GenerationProgress>? progress = null, CancellationToken cancel = default)
     {

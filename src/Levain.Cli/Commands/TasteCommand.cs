@@ -97,10 +97,10 @@ internal static class TasteCommand
 
     private static Table Table(TasteResult result)
     {
-        var table = new Table().Border(TableBorder.Simple).AddColumn("network").AddColumn("strength").AddColumn("moved by the word").AddColumn("leak without it").AddColumn("more of the training pictures").AddColumn("the same without the word");
+        var table = new Table().Border(TableBorder.Simple).AddColumn("network").AddColumn("strength").AddColumn("moved by the word").AddColumn("leak without it").AddColumn("like the training pictures").AddColumn("the same without the word");
         foreach (var (i, figure) in result.Figures.Index())
             table.AddRow(Markup.Escape(figure.Network) + (i == result.Best ? " [green](suggested)[/]" : ""), figure.Strength.ToString("R", CultureInfo.InvariantCulture),
-                figure.Change.ToString("P1", CultureInfo.InvariantCulture), figure.Leak.ToString("P1", CultureInfo.InvariantCulture), figure.Likeness?.ToString("P2", CultureInfo.InvariantCulture) ?? "", figure.LeakLikeness?.ToString("P2", CultureInfo.InvariantCulture) ?? "");
+                figure.Change.ToString("P1", CultureInfo.InvariantCulture), figure.Leak.ToString("P1", CultureInfo.InvariantCulture), figure.Likeness?.ToString("P0", CultureInfo.InvariantCulture) ?? "", figure.LeakLikeness?.ToString("P0", CultureInfo.InvariantCulture) ?? "");
         return table;
     }
 }

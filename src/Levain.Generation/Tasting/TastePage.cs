@@ -27,9 +27,9 @@ public static class TastePage
         var grid = tasting.Grid();
         var page = new StringBuilder("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">")
             .Append($"<title>Tasting of {Text(tasting.Trigger)}</title><style>\n{Style}\n</style></head><body>\n<h1>Tasting of {Text(tasting.Trigger)}</h1>\n")
-            .Append($"<p><strong>Suggestion:</strong> {Text(result.Reason)}</p>\n<table><caption>Figures</caption><tr><th scope=\"col\">network</th><th scope=\"col\">strength</th><th scope=\"col\">moved by the word</th><th scope=\"col\">leak without it</th><th scope=\"col\">more of the training pictures</th><th scope=\"col\">the same without the word</th></tr>\n");
+            .Append($"<p><strong>Suggestion:</strong> {Text(result.Reason)}</p>\n<table><caption>Figures</caption><tr><th scope=\"col\">network</th><th scope=\"col\">strength</th><th scope=\"col\">moved by the word</th><th scope=\"col\">leak without it</th><th scope=\"col\">like the training pictures</th><th scope=\"col\">the same without the word</th></tr>\n");
         foreach (var (i, figure) in result.Figures.Index())
-            page.Append(FormattableString.Invariant($"<tr{(i == result.Best ? " class=\"best\"" : "")}><td>{Text(figure.Network)}{(i == result.Best ? " (suggested)" : "")}</td><td>{figure.Strength}</td><td>{figure.Change:P1}</td><td>{figure.Leak:P1}</td><td>{figure.Likeness:P2}</td><td>{figure.LeakLikeness:P2}</td></tr>\n"));
+            page.Append(FormattableString.Invariant($"<tr{(i == result.Best ? " class=\"best\"" : "")}><td>{Text(figure.Network)}{(i == result.Best ? " (suggested)" : "")}</td><td>{figure.Strength}</td><td>{figure.Change:P1}</td><td>{figure.Leak:P1}</td><td>{figure.Likeness:P0}</td><td>{figure.LeakLikeness:P0}</td></tr>\n"));
         page.Append("</table>\n");
         for (var z = 0; z < grid.Z.Values.Count; z++)
         {

@@ -1,5 +1,6 @@
 using System.Text.RegularExpressions;
 using Levain.Core;
+using static TorchSharp.torch;
 
 namespace Levain.Generation;
 
@@ -8,7 +9,7 @@ namespace Levain.Generation;
 /// <param name="Strength">Its strength.</param>
 /// <param name="Change">How far pictures with the trigger word moved from the base's: mean difference of channel values, 0..1.</param>
 /// <param name="Leak">The same for pictures without the word: 0 is no leak.</param>
-/// <param name="Likeness">How much more of the training pictures is found in those with the word than in the base's, see <see cref="Generation.Likeness"/>; null without training pictures.</param>
+/// <param name="Likeness">How much of what the training pictures have and the base's lack is found in those with the word: 0 as in the base's, 1 as in other training pictures; null without them. See <c>Likeness</c>.</param>
 /// <param name="LeakLikeness">The same for pictures without the word: what of the subject shows unasked.</param>
 public sealed record TasteFigure(string Network, double Strength, double Change, double Leak, double? Likeness, double? LeakLikeness);
 
@@ -31,6 +32,8 @@ public sealed partial record Tasting(GenerationRequest Request, IReadOnlyList<st
     public const string Place = "{trigger}";
 
     private const string Without = "without", Alone = "no word";
+    private const int MostTraining = 48;
+    private const double AboutAsGood = 0.05;
 
     /// <summary>Strengths; default 0.6, 0.8, 1, 1.2.</summary>
     public IReadOnlyList<double> Strengths { get; init; } = [0.6, 0.8, 1, 1.2];
@@ -82,41 +85,49 @@ public sealed partial record Tasting(GenerationRequest Request, IReadOnlyList<st
     {
         var grid = Grid();
         var result = grid.Draw(bases, folder, done, cancel);
-        using var training = Training.Count > 0 ? Likeness.Of(Training) : null;
-        var (own, ownAlone) = (Like(0, 0), Like(0, 1));
+        var (like, likeAlone) = Training.Count == 0 ? (null, null) : Likenesses(bases, result.Pictures);
         var figures = new List<TasteFigure>();
         for (var x = 1; x < grid.X.Values.Count; x++)
         {
             var (name, strength) = ((string)grid.X.Values[x]).Split('\n') is [var file, var number] ? (file, PythonNumber.Float(number)!.Value) : throw new InvalidOperationException("A column has no strength.");
-            figures.Add(new(name, strength, Moved(x, 0), Moved(x, 1), Like(x, 0) - own, Like(x, 1) - ownAlone));
+            figures.Add(new(name, strength, Moved(x, 0), Moved(x, 1), like?[x - 1], likeAlone?[x - 1]));
         }
         var (best, reason) = Suggest(figures);
         return new(figures, best, reason, result);
 
-        double? Like(int x, int z)
-        {
-            if (training is null) return null;
-            using var drawn = Likeness.Of(Column(x, z));
-            return training.In(drawn);
-        }
-
-        List<Picture> Column(int x, int z) => [.. Enumerable.Range(0, grid.Y.Values.Count).Select(y => result.Pictures[x, y, z])];
-
-        double Moved(int x, int z) => Column(x, z).Zip(Column(0, z), PictureDifference.Mean).Average();
+        double Moved(int x, int z) => Column(result.Pictures, x, z).Zip(Column(result.Pictures, 0, z), PictureDifference.Mean).Average();
     }
+
+    /// <summary>The likeness of every column but the base's, with the word and without.</summary>
+    private (IReadOnlyList<double> With, IReadOnlyList<double> Alone) Likenesses(BaseShelf bases, Picture[,,] pictures)
+    {
+        using var scope = NewDisposeScope();
+        var features = bases.For(new(Request)).OnBase(model => new PictureFeatures(model, Request.Size));
+        // Spread over the set: more pictures than these change little and cost a pass of the U-Net each.
+        var step = Math.Max(1, (Training.Count + MostTraining - 1) / MostTraining);
+        using var training = new Likeness([.. Training.Where((_, i) => i % step == 0).Select(features.Of)]);
+        return (Of(0), Of(1));
+
+        IReadOnlyList<double> Of(int z) => training.Of(Seen(0, z), Enumerable.Range(1, pictures.GetLength(0) - 1).Select(x => Seen(x, z)));
+
+        List<Tensor> Seen(int x, int z) => [.. Column(pictures, x, z).Select(features.Of)];
+    }
+
+    private static List<Picture> Column(Picture[,,] pictures, int x, int z) => [.. Enumerable.Range(0, pictures.GetLength(1)).Select(y => pictures[x, y, z])];
 
     /// <summary>
     /// Chooses a network and strength: the one that brings most of the training pictures with its word, less half of what it brings without; where there are no training
-    /// pictures, the one whose word moves pictures furthest, less half of how far they move without.
+    /// pictures, the one whose word moves pictures furthest, less half of how far they move without. Of those about as good the one nearest to strength 1 is taken.
     /// </summary>
     /// <param name="figures">What was measured.</param>
     public static (int Best, string Reason) Suggest(IReadOnlyList<TasteFigure> figures)
     {
         var acting = figures.Index().Where(one => one.Item.Change > 0).ToList();
         if (acting.Count == 0) return (-1, "No network changes a picture with the trigger word: look at the word, and whether the networks fit this base.");
-        var (best, figure) = acting.MaxBy(one => Score(one.Item));
+        var most = acting.Max(one => Score(one.Item));
+        var (best, figure) = acting.Where(one => Score(one.Item) >= most - AboutAsGood * Math.Abs(most)).MinBy(one => Math.Abs(one.Item.Strength - 1));
         var like = figure is { Likeness: { } with, LeakLikeness: { } alone }
-            ? FormattableString.Invariant($"With its word {with * 100:+0.00;-0.00} % more of the training pictures is found than in the base's, without it {alone * 100:+0.00;-0.00} %. ") : "";
+            ? FormattableString.Invariant($"With its word {with:P0} of what the training pictures have beyond the base's is found, without it {alone:P0}. ") : "";
         return (best, FormattableString.Invariant($"{figure.Network} at {figure.Strength}: {like}With the word pictures move by {figure.Change:P1} of the range, without it by {figure.Leak:P1}."));
 
         static double Score(TasteFigure figure) => figure is { Likeness: { } with, LeakLikeness: { } alone } ? with - Math.Max(alone, 0) / 2 : figure.Change - figure.Leak / 2;
