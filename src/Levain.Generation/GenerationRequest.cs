@@ -47,6 +47,9 @@ public sealed record GenerationRequest
     /// <summary>Name of the sampler, with its schedule or without: <c>Euler a</c>, <c>DPM++ 2M Karras</c>, <c>dpmpp_2m_karras</c>.</summary>
     public string Sampler { get; init; } = "DPM++ 2M";
 
+    /// <summary>Walks from noise as a preview of kohya's trainers does, by this sampler instead of <see cref="Sampler"/>; null: not.</summary>
+    public KohyaSampler? Kohya { get; init; }
+
     /// <summary>How strongly the prompt is followed; 1 is not at all beyond the model's own guess. Default 7.</summary>
     public double CfgScale { get; init; } = 7;
 

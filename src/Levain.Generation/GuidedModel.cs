@@ -53,6 +53,9 @@ internal sealed class GuidedModel(PredictRows unet, ModelSigmas sigmas, bool pre
         };
     }
 
+    /// <summary>What the model says, noise or v, guided; see <see cref="PredictAt"/>.</summary>
+    public Tensor Predict(Tensor scaled, double t) => Guided(scaled, t, t);
+
     /// <summary>The noise as the model guesses it; see <see cref="Diffusion.PredictNoise"/>.</summary>
     public Tensor PredictNoise(Tensor x, double t)
     {

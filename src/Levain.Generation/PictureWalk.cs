@@ -80,9 +80,17 @@ internal sealed class PictureWalk
         if (multiplier != 1) fresh = fresh * multiplier;
         var start = fresh * plan.StartScale;
         if (initial is not null) start = (extra == 0 ? initial : initial + fresh * extra) * plan.SignalScale + start;
+        if (request.Kohya is { } kohya) return Walk(kohya, guided, fresh, noise, onStep).MoveToOuterDisposeScope();
         var walk = new SamplerWalk(plan, guided.Denoise(plan.Sampler), guided.PredictNoise, noise.Next, request.SamplerOptions, onStep) { PredictPair = guided.PredictPair };
         cancel.ThrowIfCancellationRequested();
         return plan.Sampler.Walk(walk, start).MoveToOuterDisposeScope();
+    }
+
+    private Tensor Walk(KohyaSampler sampler, GuidedModel guided, Tensor fresh, PictureNoise noise, Action<SamplerStep> onStep)
+    {
+        var walk = new KohyaWalk(guided.Predict, request.Steps, NoiseSchedule.Sd1(), noise.First) { PredictsV = model.Prediction == PredictionHint.V, OnStep = onStep };
+        cancel.ThrowIfCancellationRequested();
+        return sampler.Walk(walk, fresh * sampler.StartScale(walk));
     }
 
     private Tensor Enlarged(Tensor latent, string upscaler, PixelSize size)

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Levain.Core;
+using Levain.Diffusion;
 using Levain.Generation;
 using Levain.Models;
 using Levain.Training.Planning;
@@ -30,7 +31,8 @@ internal sealed class SamplePictures(RunPlan plan, StableDiffusion model, TimePr
             var when = afterEpoch is { } epoch ? Text($"e{epoch:000000}") : Text($"{step:000000}");
             var time = clock.GetLocalNow().ToString(TimeFormat, CultureInfo.InvariantCulture);
             var path = Path.Combine(settings.Output.Folder, Folder, Text($"{name}{when}_{i:00}_{time}_{sample.Seed}.png"));
-            result.Save(path);
+            if (result.Request.Kohya is null) result.Save(path);
+            else PictureFile.Write(path, result.Picture);           // an infotext knows the webui's samplers only
             yield return path;
         }
     }
@@ -38,6 +40,8 @@ internal sealed class SamplePictures(RunPlan plan, StableDiffusion model, TimePr
     private GenerationRequest Request(SamplePrompt sample)
     {
         var trained = plan.Settings.FilledDatasets[0].Resolution ?? new PixelSize(DefaultSide, DefaultSide);
+        var sampler = sample.Sampler ?? plan.Settings.Samples.Sampler;
+        var kohya = IsWebuis(sampler) ? null : KohyaSamplers.Find(sampler);
         var size = new PixelSize(sample.Width ?? trained.Width, sample.Height ?? trained.Height);
         return new()
         {
@@ -46,13 +50,21 @@ internal sealed class SamplePictures(RunPlan plan, StableDiffusion model, TimePr
             Seed = sample.Seed,
             Steps = sample.Steps,
             CfgScale = sample.Guidance,
-            Sampler = plan.Settings.Samples.Sampler,
+            Sampler = kohya is null ? sampler : Samplers.Euler.Name,
+            Kohya = kohya,
             ClipSkip = plan.Settings.Model.ClipSkip ?? 1,
             Size = size.ToLatent().ToPixels(),
         };
     }
 
     private const int DefaultSide = 512;
+
+    private static bool IsWebuis(string sampler)
+    {
+        var problems = new Problems();
+        SamplerChoice.Check(sampler, "sampler", problems);
+        return !problems.Any;
+    }
 
     private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

@@ -202,7 +202,7 @@ public static partial class KohyaArguments
             EverySteps = line.Whole("sample_every_n_steps") is > 0 and var steps ? steps : null,
             EveryEpochs = line.Whole("sample_every_n_epochs") is > 0 and var epochs ? epochs : null,
             AtFirst = line.Flag("sample_at_first"),
-            Sampler = line.Text("sample_sampler")!.Replace("k_", ""),
+            Sampler = KohyaPrompts.Sampler(line.Text("sample_sampler")!),
         };
         if (samples is { EverySteps: null, EveryEpochs: null, AtFirst: false } || line.Text("sample_prompts") is not { } file) return samples;
         try

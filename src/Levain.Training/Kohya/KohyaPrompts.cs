@@ -53,13 +53,14 @@ internal static class KohyaPrompts
                 ("h", { } height) => sample with { Height = Side(height) },
                 ("d", >= 0 and { } seed) => sample with { Seed = (long)seed },
                 ("s", { } steps) => sample with { Steps = Math.Clamp((int)steps, 1, 1000) },
+                ("ss", _) => sample with { Sampler = Sampler(value) },
                 ("l", { } guidance) => sample with { Guidance = guidance },
                 _ => Unknown(),
             };
 
             SamplePrompt Unknown()
             {
-                problems.Add("--sample_prompts", $"holds \"--{part.Trim()}\".", "Known: --n negative, --w width, --h height, --d seed, --s steps, --l guidance.");
+                problems.Add("--sample_prompts", $"holds \"--{part.Trim()}\".", "Known: --n negative, --w width, --h height, --d seed, --s steps, --l guidance, --ss sampler.");
                 return sample;
             }
         }
@@ -77,10 +78,14 @@ internal static class KohyaPrompts
             Seed = (long)(Number("seed") ?? 1),
             Steps = (int)(Number("sample_steps") ?? Steps),
             Guidance = Number("scale") ?? Guidance,
+            Sampler = value("sample_sampler") is string sampler ? Sampler(sampler) : null,
         };
 
         double? Number(string key) => value(key) switch { long whole => whole, double number => number, _ => null };
     }
+
+    /// <summary>A sampler by kohya's name, <c>k_euler_a</c>.</summary>
+    public static string Sampler(string name) => name.StartsWith("k_", StringComparison.Ordinal) ? name[2..] : name;
 
     private static int Side(double pixels) => Math.Max(64, (int)pixels / LatentSize.CellPixels * LatentSize.CellPixels);
 }

@@ -126,7 +126,6 @@ public sealed record RunPlan
         if (settings.Output.SaveEverySteps > length.Steps) warnings.Add($"output.save_every_steps is {settings.Output.SaveEverySteps}, more than the run's {length.Steps} steps: only the final file is written.");
         if (saves.EveryEpochs >= length.Epochs) warnings.Add($"Saving every {saves.EveryEpochs} epochs in a run of {length.Epochs}: only the final file is written.");
         warnings.AddRange(OptimizerAdvice.Of(settings, length.Steps));
-        if (settings is { Trains: Trains.Embedding, Samples.Prompts.Count: > 0 }) warnings.Add($"In pictures drawn on the way {settings.Embedding.Token} is read as text, not as the trained word.");
         if (settings.Optimizer is { UnetRate: 0, TextEncoderRate: 0 }) warnings.Add("Both learning rates are 0: nothing is learnt.");
         if (dataset.Report.Broken.Count > 0) warnings.Add($"{dataset.Report.Broken.Count} pictures that cannot be read are left out.");
         var there = saves.All(length.StepsPerEpoch).Where(save => File.Exists(save.Path)).Select(save => Path.GetFileName(save.Path)).Distinct().ToList();

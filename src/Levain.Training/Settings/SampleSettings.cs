@@ -27,6 +27,9 @@ public sealed record SamplePrompt
     /// <summary>How strongly the prompt is followed. Default 7.</summary>
     public double Guidance { get; init; } = 7;
 
+    /// <summary>Sampler of this picture. Null: the table's.</summary>
+    public string? Sampler { get; init; }
+
     /// <summary>The table's keys.</summary>
     public static SamplePrompt Map(SamplePrompt sample, TomlMap map) => sample with
     {
@@ -37,6 +40,7 @@ public sealed record SamplePrompt
         Seed = map.OptionalLong("seed", sample.Seed) ?? sample.Seed,
         Steps = map.Whole("steps", sample.Steps),
         Guidance = map.Number("guidance", sample.Guidance),
+        Sampler = map.OptionalText("sampler", sample.Sampler),
     };
 
     /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>
@@ -47,6 +51,7 @@ public sealed record SamplePrompt
         problems.Require(Seed is >= 0 and <= uint.MaxValue, "seed", $"is {Seed}.", "Use 0 to 4294967295.");
         problems.Require(Steps is >= 1 and <= 1000, "steps", $"is {Steps}.", "Use 1 to 1000; 20 is usual.");
         problems.Require(Guidance is >= 0 and <= 100, "guidance", $"is {Guidance}.", "Use 1 to 30; 7 is usual.");
+        if (Sampler is not null) SampleSettings.CheckSampler(problems, Sampler);
     }
 }
 
@@ -62,7 +67,7 @@ public sealed record SampleSettings
     /// <summary>Draws before the first step too. Default false.</summary>
     public bool AtFirst { get; init; }
 
-    /// <summary>Name of the sampler, as <c>euler_a</c> or <c>DPM++ 2M Karras</c>. Default <c>euler_a</c>.</summary>
+    /// <summary>Name of the sampler, as <c>euler_a</c> or <c>DPM++ 2M Karras</c>. or one of kohya's (<c>pndm</c>, <c>dpmsolver++</c>, <c>dpmsingle</c>). Default <c>euler_a</c>.</summary>
     public string Sampler { get; init; } = "euler_a";
 
     /// <summary>What to draw.</summary>
@@ -85,20 +90,13 @@ public sealed record SampleSettings
         OutputSettings.Every(problems, "every_epochs", EveryEpochs);
         var drawn = EverySteps is not null || EveryEpochs is not null || AtFirst;
         problems.Require(Prompts.Count > 0 || !drawn, "prompts", "is not given.", "Say what to draw: [[samples.prompts]] with prompt = \"...\".");
-        if (drawn && Unknown(Sampler) is { } unknown) problems.Add("sampler", unknown.What, unknown.Fix);
+        if (drawn) CheckSampler(problems, Sampler);
         for (var i = 0; i < Prompts.Count; i++) Prompts[i].Check(problems.In($"prompts[{i}]"));
     }
 
-    private static Problem? Unknown(string sampler)
+    internal static void CheckSampler(Problems problems, string sampler)
     {
-        try
-        {
-            SamplerChoice.Parse(sampler);
-            return null;
-        }
-        catch (SettingsException exception)
-        {
-            return exception.Problems[0];
-        }
+        if (sampler == "dpmsolver") problems.Add("sampler", "is dpmsolver, at which kohya stops on an exception.", "Use dpmsolver++.");
+        else if (KohyaSamplers.Find(sampler) is null) SamplerChoice.Check(sampler, "sampler", problems);
     }
 }
