@@ -175,6 +175,9 @@ public abstract class Adapter
             if (parts.Has(parameter.Name)) parts.CopyTo(parameter.Name, parameter.Value);
     }
 
+    /// <summary>How many times the adapter's rank its product has in files: 2 where the start lies behind what was trained, with its sign turned.</summary>
+    internal virtual int FileRanks => 1;
+
     internal void TakeDropouts(NetworkOptions options) =>
         Numbers = Numbers with { Dropout = options.Dropout, RankDropout = options.RankDropout, ModuleDropout = options.ModuleDropout };
 

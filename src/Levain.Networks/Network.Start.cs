@@ -44,14 +44,14 @@ public sealed partial class Network
             if (!sites.TryGetValue(adapter.Site, out var parts)) continue;
             if (adapter.Family.Read(adapter.Site, parts) is not { } read)
                 throw new CheckpointException(file.Path, $"holds {string.Join(", ", parts.Names)}, which is no {adapter.Family.Name}. Use a file of that family, or the file's family in network.family.", parts.Module);
-            if (read.Numbers.Rank != adapter.Numbers.Rank && adapter is RankPieces)
+            if (read.Numbers.Rank != adapter.Numbers.Rank && adapter is RankPieces or DoubledLora or TLora)
                 throw new CheckpointException(file.Path, $"is of rank {read.Numbers.Rank}, and this network of {adapter.Numbers.Rank}. Set network.rank to the file's.", parts.Module);
-            foreach (var parameter in adapter.Parameters)
+            foreach (var parameter in adapter is DoubledLora or TLora ? [] : adapter.Parameters)
                 if (parts.Has(parameter.Name) && parts.ShapeOf(parameter.Name).Aggregate(1L, (product, side) => product * side) != parameter.Length)
                     throw new CheckpointException(file.Path, $"has {parameter.Name} as [{string.Join(", ", parts.ShapeOf(parameter.Name))}], and this network has [{string.Join(", ", parameter.Shape)}]. "
                         + "Train with the file's ranks: network.rank_from_weights = true.", parts.Module);
             adapter.Load(parts);
-            if (parts.Has("alpha")) adapter.TakeAlpha(parts.Numbers(adapter.Numbers.Rank).Alpha, keepScale);
+            if (parts.Has("alpha")) adapter.TakeAlpha(parts.Numbers(adapter.Numbers.Rank).Alpha / adapter.FileRanks, keepScale);
         }
         Forget();
         var (untouched, left) = (Adapters.Count(adapter => !sites.ContainsKey(adapter.Site)), sites.Keys.Except(Adapters.Select(adapter => adapter.Site)).Count());

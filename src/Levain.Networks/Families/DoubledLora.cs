@@ -72,6 +72,35 @@ public abstract class DoubledLora : Adapter
         yield return new(LierLa.UpName, Site.Layer.Shape.Kind == LayerKind.Linear ? Up() : Up().unsqueeze(-1).unsqueeze(-1));
     }
 
+    internal override int FileRanks => up0 is null ? 1 : 2;
+
+    /// <inheritdoc/>
+    public override void Load(AdapterParts parts)
+    {
+        using var scope = NewDisposeScope();
+        using var frozen = no_grad();
+        var (left, right) = Halves(parts, Site);
+        up.Value.copy_(left.narrow(1, 0, Numbers.Rank));
+        down.Value.copy_(right.narrow(0, 0, Numbers.Rank));
+        up0?.Value.copy_(left.narrow(1, Numbers.Rank, Numbers.Rank).neg());
+        down0?.Value.copy_(right.narrow(0, Numbers.Rank, Numbers.Rank));
+    }
+
+    /// <summary>A file's halves as matrices, up [Out, R] and down [R, In·k²], fp32; the caller's scope owns them.</summary>
+    internal static (Tensor Up, Tensor Down) Halves(AdapterParts parts, AdapterSite site)
+    {
+        var shape = site.Layer.Shape;
+        return (parts.Load(LierLa.UpName).to_type(ScalarType.Float32).reshape(shape.Out, -1), parts.Load(LierLa.DownName).to_type(ScalarType.Float32).reshape(-1, shape.In * shape.Kernel.H * shape.Kernel.W));
+    }
+
+    /// <summary>An adapter of a file that holds a plain LoRA; null where it does not, or of a rank that cannot be shared evenly.</summary>
+    /// <param name="ranks">How many times the adapter's rank the file has.</param>
+    internal static Adapter? Read(AdapterSite site, AdapterParts parts, int ranks, Func<AdapterSite, AdapterNumbers, Adapter> create)
+    {
+        if (LierLa.Read(site, parts) is not { Numbers: var all } || all.Rank % ranks != 0) return null;
+        return create(site, all with { Rank = all.Rank / ranks, Alpha = all.Alpha / ranks });
+    }
+
     /// <summary>A rank beyond a layer's smaller side has no singular vectors.</summary>
     internal static Problem? CheckRank(AdapterSite site, AdapterNumbers numbers)
     {

@@ -25,7 +25,7 @@ public static partial class AdapterFamilies
     /// <summary>OLoRA.</summary>
     public static AdapterFamily Olora { get; } = new(
         "olora", "A LoRA that starts at orthonormal columns of the weight; its file has twice the rank", new("https://arxiv.org/abs/2406.01775"),
-        [LierLa.DownName, LierLa.UpName], (site, numbers) => new Olora(site, numbers), (_, _) => null)
+        [LierLa.DownName, LierLa.UpName], (site, numbers) => new Olora(site, numbers), (site, parts) => DoubledLora.Read(site, parts, 2, (site, numbers) => new Olora(site, numbers)))
     {
         Check = DoubledLora.CheckRank,
         Advice = "An experiment beside pissa, cheaper to start.",

@@ -30,7 +30,7 @@ public static partial class AdapterFamilies
     /// <summary>A LoRA with an orthogonal start.</summary>
     public static AdapterFamily Orthogonal { get; } = new(
         "orthogonal", "A LoRA whose halves start at random and orthogonal to one another", new("https://github.com/huggingface/peft"),
-        [LierLa.DownName, LierLa.UpName], (site, numbers) => new OrthogonalLora(site, numbers), (_, _) => null)
+        [LierLa.DownName, LierLa.UpName], (site, numbers) => new OrthogonalLora(site, numbers), (site, parts) => DoubledLora.Read(site, parts, 1, (site, numbers) => new OrthogonalLora(site, numbers)))
     {
         Check = (_, numbers) => numbers.Rank % 2 == 0 ? null : new("rank", $"is {numbers.Rank}, and an orthogonal start needs pairs.", "Use an even rank."),
         Advice = "A LoRA's file and cost; both halves learn from the first step. Worth a try at low ranks.",

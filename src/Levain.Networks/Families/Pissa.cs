@@ -33,7 +33,7 @@ public static partial class AdapterFamilies
     /// <summary>PiSSA.</summary>
     public static AdapterFamily Pissa { get; } = new(
         "pissa", "A LoRA that starts at the weight's strongest directions; its file has twice the rank", new("https://arxiv.org/abs/2404.02948"),
-        [LierLa.DownName, LierLa.UpName], (site, numbers) => new Pissa(site, numbers), (_, _) => null)
+        [LierLa.DownName, LierLa.UpName], (site, numbers) => new Pissa(site, numbers), (site, parts) => DoubledLora.Read(site, parts, 2, (site, numbers) => new Pissa(site, numbers)))
     {
         Check = DoubledLora.CheckRank,
         Advice = "Learns faster at first; tuned well, a plain LoRA ends up as good. Half the usual rate.",

@@ -87,6 +87,28 @@ public sealed class TLora : Adapter
         yield return new(LierLa.UpName, Site.Layer.Shape.Kind == LayerKind.Linear ? Up() : Up().unsqueeze(-1).unsqueeze(-1));
     }
 
+    internal override int FileRanks => 2;
+
+    /// <inheritdoc/>
+    /// <remarks>A file holds P·diag(λ): P gets columns of length 1 again, and λ their lengths.</remarks>
+    public override void Load(AdapterParts parts)
+    {
+        using var scope = NewDisposeScope();
+        using var frozen = no_grad();
+        var (left, right) = DoubledLora.Halves(parts, Site);
+        take(p, lambda, q, 0, 1);
+        take(p0, lambda0, q0, Numbers.Rank, -1);
+
+        void take(AdapterParameter columns, AdapterParameter lengths, AdapterParameter rows, int from, int sign)
+        {
+            var scaled = left.narrow(1, from, Numbers.Rank) * sign;
+            var norms = linalg.vector_norm(scaled, 2, [0L]);
+            lengths.Value.copy_(norms);
+            columns.Value.copy_(scaled / norms.clamp_min(1e-30f));
+            rows.Value.copy_(right.narrow(0, from, Numbers.Rank));
+        }
+    }
+
     // Columns of unit length, orthogonal to one another.
     private Tensor Orthonormal(long side, Generator generator) => linalg.qr(randn([side, Numbers.Rank], generator: generator)).Q;
 
@@ -117,7 +139,7 @@ public static partial class AdapterFamilies
     /// <summary>T-LoRA.</summary>
     public static AdapterFamily TLora { get; } = new(
         "tlora", "A LoRA with fewer ranks at noisier timesteps, for very few pictures; its file has twice the rank", new("https://arxiv.org/abs/2507.05964"),
-        [LierLa.DownName, LierLa.UpName], (site, numbers) => new TLora(site, numbers), (_, _) => null)
+        [LierLa.DownName, LierLa.UpName], (site, numbers) => new TLora(site, numbers), (site, parts) => DoubledLora.Read(site, parts, 2, (site, numbers) => new TLora(site, numbers)))
     {
         Check = DoubledLora.CheckRank,
         Advice = "For one to five pictures, where a LoRA learns the composition by heart: that sits at timesteps 800 to 1000. Other programs use its file with all ranks at every step.",

@@ -317,8 +317,6 @@ public sealed record NetworkSettings
         Oft.Check(problems.In("oft"));
         Belongs(Tlora != new TloraSettings(), "tlora", [AdapterFamilies.TLora]);
         if (family == AdapterFamilies.TLora) Tlora.Check(problems.In("tlora"), Rank);
-        AdapterFamily[] fresh = [AdapterFamilies.TLora, AdapterFamilies.Pissa, AdapterFamilies.Olora, AdapterFamilies.Orthogonal];
-        problems.Require(Weights is null || !fresh.Contains(family), "weights", $"is given, but a file does not hold what {family.Name} started from.", "Go on with family = \"lora\", or from a snapshot with --resume.");
         problems.Require(family != AdapterFamilies.Orthogonal || Rank % 2 == 0, "rank", $"is {Rank}, and an orthogonal start needs pairs.", "Use an even rank.");
         if (family == AdapterFamilies.Dylora || family == AdapterFamilies.KohyaDylora) Dylora.Check(problems.In("dylora"), Rank, Block);
         problems.Require(family != AdapterFamilies.KohyaDylora || ConvRank is null or 0 || ConvRank == Rank, "conv_rank", $"is {ConvRank} and rank {Rank}.", "kohya_dylora needs the same in both.");

@@ -211,6 +211,41 @@ public sealed class FamilyTests
         Near(values, linalg.svdvals(up.mm(down).mul(0.5)).narrow(0, 0, 4), "singular values", 0.05);
     }
 
+    // Its file is a plain LoRA; asked for by name, it becomes again what it was.
+    [Theory]
+    [InlineData("pissa")]
+    [InlineData("olora")]
+    [InlineData("orthogonal")]
+    [InlineData("tlora")]
+    public void A_network_that_starts_elsewhere_goes_on_from_its_own_file(string name)
+    {
+        using var scope = NewDisposeScope();
+        using var folder = new TemporaryFolder();
+        var family = AdapterFamilies.Named(name);
+        foreach (var layer in LayersOf(name))
+        {
+            var layers = new ModelLayers([], [layer]);
+            using var network = Made(name, layer);
+            var path = Path.Combine(folder.Path, "trained.safetensors");
+            Safetensors.Write(path, network.Tensors(), null);
+            using var file = TensorFile.Open(path);
+            using (var read = Network.Load(file, layers, new() { Family = name }, new Generator(9))) Same(network, read);
+            using var filled = Network.Of(family, family.Create(new(NetworkPart.UNet, layer), new(4, 1)), null);
+            filled.Adapters[0].Initialize(new Generator(11));
+            Assert.Empty(filled.Fill(file, layers, keepScale: false));
+            Same(network, filled);
+            using var small = Network.Of(family, family.Create(new(NetworkPart.UNet, layer), new(2, 1)), null);
+            Assert.Contains("Set network.rank to the file's.", Assert.Throws<Levain.Core.CheckpointException>(() => small.Fill(file, layers, keepScale: false)).Message);
+        }
+
+        void Same(Network trained, Network again)
+        {
+            Assert.Equal((family, 4), (again.Adapters[0].Family, again.Adapters[0].Numbers.Rank));
+            var tensors = again.Tensors().ToDictionary(pair => pair.Key, pair => pair.Value);
+            foreach (var (key, value) in trained.Tensors()) Near(value, tensors[key], key);
+        }
+    }
+
     [Fact]
     public void Every_family_says_what_it_is_and_when_to_use_it() => Assert.All(AdapterFamilies.All, family =>
     {
