@@ -66,11 +66,11 @@ public sealed partial class GenerationPipeline : IDisposable
         GenerationRequest request, IProgress<GenerationProgress>? progress = null, Action<GenerationResult>? drawn = null, CancellationToken cancel = default)
     {
         var results = new List<GenerationResult>();
+        Prepare(request);
         for (var batch = 0; batch < request.Batch.Count; batch++)
         {
             using var scope = NewDisposeScope();
             using var frozen = no_grad();
-            CloseOthers(request);
             using var seamless = Seamless(request);
             var latents = Walk(request, batch, progress, cancel);
             for (var i = 0; i < request.Batch.Size; i++)
@@ -106,7 +106,7 @@ public sealed partial class GenerationPipeline : IDisposable
     {
         using var scope = NewDisposeScope();
         using var frozen = no_grad();
-        CloseOthers(request);
+        Prepare(request);
         using var seamless = Seamless(request);
         return Walk(request with { Batch = new() }, 0, progress, cancel).Latent.MoveToOuterDisposeScope();
     }
@@ -135,15 +135,20 @@ public sealed partial class GenerationPipeline : IDisposable
     private sealed record Drawn(
         Tensor Latent, StableDiffusion Last, InitialPicture? Initial, IReadOnlyList<GenerationRequest> Pictures, IReadOnlyList<string> Infotexts, IReadOnlyList<string> Notes, IReadOnlyList<NetworkEffect> Effects);
 
-    private Drawn Walk(GenerationRequest request, int batch, IProgress<GenerationProgress>? progress, CancellationToken cancel)
+    private void Prepare(GenerationRequest request)
     {
         var problems = new Problems();
         request.Check(problems);
         problems.ThrowIfAny();
         if (model.Compute.Device.type == TorchSharp.DeviceType.CPU) MemoryEstimate.Of(request, model).Check(problems, SystemMemory.Available);
         problems.ThrowIfAny();
+        CloseOthers(request);
+    }
 
+    private Drawn Walk(GenerationRequest request, int batch, IProgress<GenerationProgress>? progress, CancellationToken cancel)
+    {
         Files?.Begin();
+        var problems = new Problems();
         var prompt = reader.Read(request);
         foreach (var use in prompt.Networks) problems.Require(File.Exists(use.Path), use.Path, "is not there.", "Check the path.");
         problems.ThrowIfAny();

@@ -98,7 +98,7 @@ public sealed record GenerationRequest
     /// <summary>How many pictures are drawn.</summary>
     public BatchOptions Batch { get; init; } = new();
 
-    /// <summary>Side in px of the tiles in which pictures are decoded, so that memory stays bounded; 0 decodes them whole. Default 0.</summary>
+    /// <summary>Side in px of the tiles in which pictures are decoded, to the same numbers with less memory; 0 decodes them whole. Default 0.</summary>
     public int TileSize { get; init; }
 
     /// <summary>The request of one picture of the batches alone, counted from 0: the same picture, drawn by itself.</summary>

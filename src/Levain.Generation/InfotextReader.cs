@@ -14,6 +14,26 @@ public sealed record ReadInfotext(GenerationRequest Request, IReadOnlyDictionary
 {
     /// <summary>What it says of a picture that drawing began with; null where it began with noise.</summary>
     public ToldImg2Img? Img2Img { get; init; }
+
+    /// <summary>Sentences on the files that another picture was drawn with in place of this one's, told by their hashes.</summary>
+    /// <param name="other">The other picture's text.</param>
+    public IEnumerable<string> OtherFiles(ReadInfotext other)
+    {
+        foreach (var (kind, hash) in new[] { ("Model", "Model hash"), ("VAE", "VAE hash") })
+        {
+            if (Fields.GetValueOrDefault(hash) is { } own && own != other.Fields.GetValueOrDefault(hash))
+                yield return $"It was drawn with the {(kind == "VAE" ? kind : "base")} {Fields.GetValueOrDefault(kind, "of another name")} ({own}), and now {(other.Fields.TryGetValue(hash, out var now) ? $"{other.Fields.GetValueOrDefault(kind)} ({now})" : "another")} is used.";
+        }
+        foreach (var field in new[] { "Lora hashes", "TI hashes" })
+        {
+            var found = Pairs(other, field);
+            foreach (var (name, hash) in Pairs(this, field))
+                if (found.TryGetValue(name, out var now) && now != hash) yield return $"It was drawn with another file of the name {name} ({hash}, now {now}).";
+        }
+
+        static Dictionary<string, string> Pairs(ReadInfotext text, string field) => text.Fields.GetValueOrDefault(field, "").Split(", ", StringSplitOptions.RemoveEmptyEntries)
+            .Select(pair => pair.Split(": ")).Where(pair => pair.Length == 2).DistinctBy(pair => pair[0]).ToDictionary(pair => pair[0], pair => pair[1]);
+    }
 }
 
 /// <summary>Reads what <see cref="Infotext"/> and the webui write into pictures.</summary>

@@ -45,7 +45,11 @@ internal static class SampleCommand
                 using var model = pictures.OpenBase(given);
                 using var pipeline = pictures.Pipeline(given, model);
                 var drawn = new List<object>();
-                var files = Draw(pipeline, grid, given.GetValue(output)!, given.GetValue(preview), screen, (file, result) => drawn.Add(new { file, result.Networks, result.Notes }), stop);
+                var files = Draw(pipeline, grid, given.GetValue(output)!, given.GetValue(preview), screen, (file, result) =>
+                {
+                    if (drawn.Count == 0 && read is not null) foreach (var note in read.OtherFiles(InfotextReader.Read(result.Infotext))) screen.Note($"[yellow]{Markup.Escape($"{given.GetValue(from)}: {note}")}[/]");
+                    drawn.Add(new { file, result.Networks, result.Notes });
+                }, stop);
                 foreach (var file in files) screen.Result(Markup.Escape(file));
                 screen.JsonResult(new { ok = true, files, pictures = drawn });
                 return ExitCode.Done;

@@ -30,7 +30,10 @@ public static class TastePage
             .Append($"<p><strong>Suggestion:</strong> {Text(result.Reason)}</p>\n<table><caption>Figures</caption><tr><th scope=\"col\">network</th><th scope=\"col\">strength</th><th scope=\"col\">moved by the word</th><th scope=\"col\">leak without it</th><th scope=\"col\">like the training pictures</th><th scope=\"col\">the same without the word</th></tr>\n");
         foreach (var (i, figure) in result.Figures.Index())
             page.Append(FormattableString.Invariant($"<tr{(i == result.Best ? " class=\"best\"" : "")}><td>{Text(figure.Network)}{(i == result.Best ? " (suggested)" : "")}</td><td>{figure.Strength}</td><td>{figure.Change:P1}</td><td>{figure.Leak:P1}</td><td>{figure.Likeness:P0}</td><td>{figure.LeakLikeness:P0}</td></tr>\n"));
-        page.Append("</table>\n");
+        page.Append("</table>\n<p>Moved, leak: mean difference from the base's picture of the same seed, in parts of the range.");
+        if (tasting.Training.Count > 0)
+            page.Append(" Like the training pictures: how much of what they have and the base's pictures lack is found, place by place as the base's U-Net sees them; 0 % is the base, 100 % what the training pictures find in each other. It knows parts, not who is in a picture, so compare within this table.");
+        page.Append("</p>\n");
         for (var z = 0; z < grid.Z.Values.Count; z++)
         {
             page.Append($"<h2>{(z == 0 ? $"With “{Text(tasting.Trigger)}”" : "Without the word: the leak test")}</h2>\n<table class=\"pictures\"><tr><th scope=\"col\">prompt</th>");

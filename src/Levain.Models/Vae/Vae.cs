@@ -52,7 +52,7 @@ public sealed class Vae : Module
         return decoder.call(post_quant_conv.call(latents.to(compute.Device).to(compute.Dtype))).to(ScalarType.Float32).MoveToOuterDisposeScope();
     }
 
-    /// <summary>Latents back to pictures in tiles: the numbers of <see cref="Decode"/> but for the last digits, in about twice its time; beside one tile's maps two of the last level's lie in memory, where decoding whole has some four, twice as wide.</summary>
+    /// <summary>Latents back to pictures in tiles: the numbers of <see cref="Decode"/> but for the last digits, in twice its time and about a third of its memory.</summary>
     /// <param name="latents">[1, 4, H, W], unscaled.</param>
     /// <param name="tile">Side of a tile in latent cells.</param>
     /// <returns>Pictures, [1, 3, 8·H, 8·W], on the CPU; the caller's scope owns them.</returns>

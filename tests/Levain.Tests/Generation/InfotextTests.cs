@@ -78,6 +78,17 @@ public sealed class InfotextTests
     }
 
     [Fact]
+    public void Other_files_than_a_picture_s_are_told_by_their_hashes()
+    {
+        ReadInfotext Read(BaseNames names, string loras) => InfotextReader.Read(Infotext.Of(Full, names, ("Lora hashes", loras)));
+        var told = Read(new("nai", "925997e9f0", "kl.pt", "735e4c3a44"), "a: 0123456789ab, b: 1123456789ab");
+        Assert.Empty(told.OtherFiles(told));
+        Assert.Equal(
+            ["It was drawn with the base nai (925997e9f0), and now nai (0000000000) is used.", "It was drawn with the VAE kl.pt (735e4c3a44), and now another is used.", "It was drawn with another file of the name b (1123456789ab, now ffff456789ab)."],
+            told.OtherFiles(Read(new("nai", "0000000000"), "a: 0123456789ab, b: ffff456789ab")));
+    }
+
+    [Fact]
     public void What_is_not_understood_is_told()
     {
         var read = InfotextReader.Read("a cat\nSteps: 5, Sampler: Foo bar, Seed: 3, Size: 64x64, Face restoration: GFPGAN");

@@ -184,7 +184,6 @@ public sealed class PictureWalkTests : IDisposable
     [Theory]
     [InlineData(Joined.Both)]
     [InlineData(Joined.Width)]
-    [InlineData(Joined.Height)]
     public void Edges_join_where_they_are_asked_to(Joined edges)
     {
         using var scope = NewDisposeScope();
