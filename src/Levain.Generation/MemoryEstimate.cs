@@ -10,7 +10,7 @@ namespace Levain.Generation;
 public readonly record struct MemoryEstimate(long UNetBytes, long DecodeBytes, PixelSize Size)
 {
     // Maps alive at once beside the skips, in maps of the widest level at the full latent size; measured on SD 1.5 at 512 px, rounded up. Decoding: 1.9 GB at 512 px, 4.3 GB at 768 px, 1.5 GB there in tiles of 256 px.
-    private const int UNetMaps = 12, DecoderMaps = 8, UpscaledPasses = 2, WholeMaps = 3;
+    private const int UNetMaps = 12, DecoderMaps = 8, UpscaledPasses = 2, WholeMaps = 3, SparingMaps = 2;
     private const double Gibibyte = 1 << 30;
 
     /// <summary>The most that is needed at once.</summary>
@@ -25,7 +25,7 @@ public readonly record struct MemoryEstimate(long UNetBytes, long DecodeBytes, P
         long cells = (long)size.ToLatent().Width * size.ToLatent().Height;
         long bytes = model.Compute.Dtype == TorchSharp.torch.ScalarType.Float32 ? sizeof(float) : sizeof(ushort);
         var tile = (long)request.TileSize * request.TileSize;
-        var (decoded, kept) = request.TileSize > 0 && tile < size.Area ? (tile, size.Area * vae.Channels[0] * WholeMaps) : (size.Area, 0);
+        var (decoded, kept) = request.TileSize > 0 && tile < size.Area ? (tile, size.Area * vae.Channels[0] * (cells > Vae.MostKept ? SparingMaps : WholeMaps)) : (size.Area, 0);
         return new(rows * cells * unet.Channels[0] * UNetMaps * bytes, (decoded * vae.Channels[1] * DecoderMaps + kept) * sizeof(float), size);
     }
 

@@ -7,6 +7,9 @@ namespace Levain.Models;
 /// <remarks>Kingma and Welling 2013, https://arxiv.org/abs/1312.6114; Rombach et al. 2022, https://arxiv.org/abs/2112.10752; keys as in diffusers' <c>AutoencoderKL</c>.</remarks>
 public sealed class Vae : Module
 {
+    /// <summary>See <see cref="DecodeTiled"/>.</summary>
+    public const long MostKept = 256 * 256;
+
     private readonly VaeEncoder encoder;
     private readonly VaeDecoder decoder;
     private readonly Conv2dLayer quant_conv;
@@ -55,14 +58,16 @@ public sealed class Vae : Module
     /// <summary>Latents back to pictures in tiles: the numbers of <see cref="Decode"/> but for the last digits, in twice its time and about a third of its memory.</summary>
     /// <param name="latents">[1, 4, H, W], unscaled.</param>
     /// <param name="tile">Side of a tile in latent cells.</param>
+    /// <param name="mostKept">Cells from which on maps of the picture's own size are not kept but computed anew: half the memory, again half the time. Default that of 2048×2048 px.</param>
     /// <returns>Pictures, [1, 3, 8·H, 8·W], on the CPU; the caller's scope owns them.</returns>
-    public Tensor DecodeTiled(Tensor latents, int tile)
+    public Tensor DecodeTiled(Tensor latents, int tile, long mostKept = MostKept)
     {
         using var scope = NewDisposeScope();
         using var frozen = no_grad();
         if (latents.shape[2] <= tile && latents.shape[3] <= tile) return Decode(latents).MoveToOuterDisposeScope();
         var tiles = new TiledDecoding(decoder, Spec.Norm.Groups, tile, Edges.Height, Edges.Width);
-        return tiles.Decode(decoder.Middle(post_quant_conv.call(latents.to(compute.Device).to(compute.Dtype)))).MoveToOuterDisposeScope();
+        var spares = latents.shape[2] * latents.shape[3] > mostKept;
+        return tiles.Decode(decoder.Middle(post_quant_conv.call(latents.to(compute.Device).to(compute.Dtype))), spares).MoveToOuterDisposeScope();
     }
 
     /// <summary>Which edges of pictures join, see <see cref="Seamless"/>.</summary>
