@@ -29,12 +29,13 @@ internal sealed class PictureArguments
     private readonly Option<string> size = new("--size") { Description = "Size in px.", DefaultValueFactory = _ => Usual.Size.ToString(), HelpName = "WxH" };
     private readonly Option<int> clipSkip = new("--clip-skip") { Description = "Block of the text encoder, from the last.", DefaultValueFactory = _ => Usual.ClipSkip };
     private readonly Option<NoiseKind> noise = new("--noise") { Description = "Where a seed's noise comes from: cpu, or gpu for the webui's default.", DefaultValueFactory = _ => Usual.Noise };
+    private readonly Option<string?> settings = new("--settings") { Description = $"Further settings in the words of infotexts, \"Emphasis: No norm, Schedule rho: 5\": {string.Join(", ", InfotextReader.SettingNames)}.", HelpName = "TEXT" };
     private readonly Option<string> device = new("--device") { Description = "auto, cpu, cuda or cuda:N.", DefaultValueFactory = _ => "auto", HelpName = "DEVICE" };
 
     /// <summary>Adds them to a command.</summary>
     public Command AddTo(Command command)
     {
-        foreach (var option in (Option[])[origin, vae, negative, style, seeds, sampler, steps, cfg, size, clipSkip, noise, device]) command.Options.Add(option);
+        foreach (var option in (Option[])[origin, vae, negative, style, seeds, sampler, steps, cfg, size, clipSkip, noise, settings, device]) command.Options.Add(option);
         return names.AddTo(command);
     }
 
@@ -43,6 +44,7 @@ internal sealed class PictureArguments
     public GenerationRequest Request(ParseResult given, Screen screen, Problems problems, GenerationRequest? told = null)
     {
         var start = told ?? Usual;
+        if (given.GetValue(settings) is { } text) start = InfotextReader.Settings(text, start, problems);
         return start with
         {
             Prompt = "",

@@ -84,7 +84,8 @@ public static partial class InfotextReader
             if ((Known(sampler + schedule) ?? Known(sampler)) is { } name) request = request with { Sampler = name };
             else notes.Add($"The sampler '{sampler}' is not known here; {request.Sampler} is used.");
         }
-        var hires = fields.Keys.Any(key => key.StartsWith("Hires ", StringComparison.Ordinal)) ? new HiresOptions() : null;
+        else request = WithSchedule(request, fields.GetValueOrDefault("Schedule type"), notes);
+        var hires = fields.Keys.Any(key => key.StartsWith("Hires ", StringComparison.Ordinal)) ? request.Hires ?? new() : request.Hires;
         foreach (var (key, value) in fields)
         {
             switch (key)
@@ -126,7 +127,7 @@ public static partial class InfotextReader
                 case "ENSD" when Whole(value) is { } delta:
                     request = request with { SeedOptions = request.SeedOptions with { Delta = delta } };
                     break;
-                case "Emphasis":
+                case "Emphasis" when value is "No norm" or "None" or "Ignore" or "Original":
                     request = request with { Emphasis = value switch { "No norm" => Emphasis.NoNorm, "None" => Emphasis.None, "Ignore" => Emphasis.Ignore, _ => Emphasis.Original } };
                     break;
                 case "Eta" or "Eta DDIM" when Number(value) is { } eta:

@@ -89,6 +89,27 @@ public sealed class InfotextTests
     }
 
     [Fact]
+    public void Settings_are_written_in_the_words_of_infotexts()
+    {
+        var problems = new Problems();
+        var request = InfotextReader.Settings("Emphasis: No norm, Schedule type: Karras, Schedule rho: 5, Sigma churn: 0.5, Pad conds: True", Full with { Sampler = "Heun", Hires = null }, problems);
+        Assert.False(problems.Any);
+        Assert.Equal((Emphasis.NoNorm, SigmaSchedules.Karras, 5, 0.5, ConditioningPadding.Empty, Full.Seed, null),
+            (request.Emphasis, request.ScheduleOptions.Schedule, request.ScheduleOptions.Rho, request.SamplerOptions.Churn, request.Guidance.Padding, request.Seed, request.Hires));
+        Assert.Equal(1.5, InfotextReader.Settings("Hires CFG Scale: 2", Full, problems).Hires!.Scale);
+
+        // every name that is offered is taken
+        foreach (var name in InfotextReader.SettingNames)
+            InfotextReader.Settings($"{name}: {(name is "Emphasis" ? "Ignore" : name is "Schedule type" ? "Beta" : name is "RNG" ? "CPU" : name.StartsWith("Pad") || name.EndsWith("steps") || name.StartsWith("Old") ? "True" : "1")}", Full, problems);
+        Assert.False(problems.Any);
+        InfotextReader.Settings("Emphasise: None, Mask blur: 3, Schedule rho: high", Full, problems);
+        var told = Assert.Throws<SettingsException>(problems.ThrowIfAny).Message;
+        Assert.Contains("--settings: holds 'Mask blur'. It has options of its own", told);
+        Assert.Contains("'Emphasise: None' is not understood and was left out. Did you mean 'Emphasis'?", told);
+        Assert.Contains("'Schedule rho: high' is not understood", told);
+    }
+
+    [Fact]
     public void What_is_not_understood_is_told()
     {
         var read = InfotextReader.Read("a cat\nSteps: 5, Sampler: Foo bar, Seed: 3, Size: 64x64, Face restoration: GFPGAN");
