@@ -6,12 +6,12 @@ namespace Levain.Training;
 /// <summary>The same in the processor's memory: rows one after another, matrices shared among threads.</summary>
 internal sealed unsafe partial class FactoredMoment
 {
-    // Rows this short are left to tensor operations. So many rows are added up in fp32 before they join a column's sum.
-    private const int ShortRow = 16, RowsAtOnce = 128;
+    // Rows this short or long are left to tensor operations. So many rows are added up in fp32 before they join a column's sum.
+    private const int ShortRow = 16, LongRow = 1 << 16, RowsAtOnce = 128;
 
     /// <summary>Whether <see cref="TakeIn"/> can treat a tensor of these parameters.</summary>
     public static bool IsFused(TrainedParameters parameters, TrainedTensor tensor) =>
-        parameters is { Fused: true, Values.dtype: ScalarType.Float32 } && IsFactored(tensor) && tensor.Shape[^1] >= ShortRow;
+        parameters is { Fused: true, Values.dtype: ScalarType.Float32 } && IsFactored(tensor) && tensor.Shape[^1] is >= ShortRow and <= LongRow;
 
     /// <summary>Runs something for each of many tensors, on all threads.</summary>
     public static void ForEach(IReadOnlyList<TrainedTensor> tensors, Action<TrainedTensor> work)
