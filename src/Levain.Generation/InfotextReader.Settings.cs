@@ -7,7 +7,7 @@ namespace Levain.Generation;
 // Settings written by hand, in the words of infotexts.
 public static partial class InfotextReader
 {
-    private const string OwnOption = "Seed";
+    private static readonly string[] WithOptions = ["Seed", "Sampler"];
 
     /// <summary>Fields that <see cref="Settings"/> takes.</summary>
     public static IReadOnlyList<string> SettingNames { get; } =
@@ -25,7 +25,7 @@ public static partial class InfotextReader
         var fields = new Dictionary<string, string>(StringComparer.Ordinal);
         foreach (Match match in Field().Matches(text)) fields[match.Groups["key"].Value] = Unquoted(match.Groups["value"].Value);
         if (fields.Count == 0) problems.Add("--settings", $"is '{text}'.", "Write names and values: \"Emphasis: No norm, Schedule rho: 5\".");
-        foreach (var key in fields.Keys.Where(key => Passed.Contains(key) || key == OwnOption).ToList())
+        foreach (var key in fields.Keys.Where(key => Passed.Contains(key) || WithOptions.Contains(key)).ToList())
         {
             problems.Add("--settings", $"holds '{key}'.", "It has options of its own, or is told by files.");
             fields.Remove(key);

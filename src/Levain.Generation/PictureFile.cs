@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using System.IO.Compression;
 using System.Text;
 using Levain.Core;
 using SkiaSharp;
@@ -10,7 +9,7 @@ namespace Levain.Generation;
 /// <remarks>EXIF 2.32 (CIPA DC-008), tag 0x9286; https://developers.google.com/speed/webp/docs/riff_container.</remarks>
 public static class PictureFile
 {
-    private const int JpegQuality = 80, MostText = 1 << 20, MostPngText = 16 << 20;
+    private const int JpegQuality = 80, MostText = 1 << 20;
     private const ushort UserComment = 0x9286, ExifPointer = 0x8769, TypeUndefined = 7, TypeLong = 4;
     private const int EntryBytes = 12, HeaderBytes = 8;
 
@@ -46,7 +45,7 @@ public static class PictureFile
     public static string? ReadText(string path)
     {
         var file = File.ReadAllBytes(path);
-        if (file.AsSpan().StartsWith(PngFile.Signature)) return PngText(file);
+        if (file.AsSpan().StartsWith(PngFile.Signature)) return PngTexts.Infotext(file);
         if (file is [0xFF, 0xD8, ..]) return JpegText(file);
         if (file.Length > 12 && file.AsSpan().StartsWith("RIFF"u8) && file.AsSpan(8).StartsWith("WEBP"u8)) return WebPText(file);
         return null;
@@ -109,54 +108,6 @@ public static class PictureFile
             var bytes = new byte[4];
             BinaryPrimitives.WriteInt32LittleEndian(bytes, number);
             return bytes;
-        }
-    }
-
-    private static string? PngText(ReadOnlySpan<byte> file)
-    {
-        var rest = file[PngFile.Signature.Length..];
-        while (rest.Length >= 12)
-        {
-            var length = BinaryPrimitives.ReadUInt32BigEndian(rest);
-            if (length > rest.Length - 12) return null;
-            var kind = Encoding.ASCII.GetString(rest.Slice(4, 4));
-            var data = rest.Slice(8, (int)length);
-            if (kind is "tEXt" or "zTXt" or "iTXt" && data.IndexOf((byte)0) is > 0 and var end && Encoding.Latin1.GetString(data[..end]) == PngFile.Keyword)
-                return PngValue(kind, data[(end + 1)..]);
-            rest = rest[(int)(length + 12)..];
-        }
-        return null;
-    }
-
-    private static string? PngValue(string kind, ReadOnlySpan<byte> data)
-    {
-        if (kind == "tEXt") return Encoding.Latin1.GetString(data);
-        if (kind == "zTXt") return data.Length < 1 ? null : Inflated(data[1..]) is { } latin ? Encoding.Latin1.GetString(latin) : null;
-        if (data.Length < 2) return null;
-        var packed = data[0] == 1;
-        for (var (skipped, at) = (0, 2); at < data.Length; at++)
-        {
-            // language and translated keyword, each ended by a zero
-            if (data[at] != 0 || ++skipped < 2) continue;
-            var value = data[(at + 1)..];
-            return packed ? Inflated(value) is { } text ? Encoding.UTF8.GetString(text) : null : Encoding.UTF8.GetString(value);
-        }
-        return null;
-    }
-
-    private static byte[]? Inflated(ReadOnlySpan<byte> data)
-    {
-        using var zlib = new ZLibStream(new MemoryStream(data.ToArray()), CompressionMode.Decompress);
-        using var plain = new MemoryStream();
-        var buffer = new byte[4096];
-        try
-        {
-            for (int read; (read = zlib.Read(buffer)) > 0 && plain.Length < MostPngText;) plain.Write(buffer, 0, read);
-            return plain.ToArray();
-        }
-        catch (InvalidDataException)
-        {
-            return null;
         }
     }
 

@@ -10,10 +10,11 @@ namespace Levain.Generation;
 /// Tang et al. 2023, https://arxiv.org/abs/2306.03881: such activations tell parts of things apart without having been trained to. Noise, timestep and the empty prompt are the same
 /// for all pictures, so that pictures alone make the difference; the layer is the last resnet of the lowest level but one on the way down, whose cells are 32 px in SD 1.
 /// </remarks>
-internal sealed class PictureFeatures(StableDiffusion model, PixelSize size)
+internal sealed class PictureFeatures(StableDiffusion model, PixelSize size) : IDisposable
 {
     private const int Timestep = 261, Seed = 1;      // the paper's for Stable Diffusion; any seed
 
+    private Tensor? nothing;          // the empty prompt, disposed with this
     private readonly ModelSigmas sigmas = new(NoiseSchedule.Sd1ForSampling());
 
     /// <summary>The features of a picture, [cells, C], fp32; the caller's scope owns them.</summary>
@@ -34,11 +35,14 @@ internal sealed class PictureFeatures(StableDiffusion model, PixelSize size)
             seen = map.to(ScalarType.Float32, copy: true).DetachFromDisposeScope();
             return map;
         });
-        model.UNet.forward(noisy, full([1], Timestep, ScalarType.Float32, latent.device), Nothing());
+        model.UNet.forward(noisy, full([1], Timestep, ScalarType.Float32, latent.device), nothing ??= Nothing().DetachFromDisposeScope());
         hook.remove();
         using var kept = seen!;
         return kept[0].flatten(1).t().contiguous().cpu().MoveToOuterDisposeScope();
     }
+
+    /// <inheritdoc/>
+    public void Dispose() => nothing?.Dispose();
 
     private ResnetBlock2D Layer()
     {
@@ -50,6 +54,6 @@ internal sealed class PictureFeatures(StableDiffusion model, PixelSize size)
     {
         using var kept = new EncodedPrompts();
         using var words = new EmbeddingShelf((int)model.TextEncoder.Spec.Width);
-        return new Conditioning(model.TextEncoder, Emphasis.Original, 1, words, kept, null).Negative("", 1).At(0);
+        return new Conditioning(model.TextEncoder, Emphasis.Original, 1, words, kept, null).Negative("", 1).At(0).clone();
     }
 }

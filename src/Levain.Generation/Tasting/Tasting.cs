@@ -102,7 +102,7 @@ public sealed partial record Tasting(GenerationRequest Request, IReadOnlyList<st
     private (IReadOnlyList<double> With, IReadOnlyList<double> Alone) Likenesses(BaseShelf bases, Picture[,,] pictures)
     {
         using var scope = NewDisposeScope();
-        var features = bases.For(new(Request)).OnBase(model => new PictureFeatures(model, Request.Size));
+        using var features = bases.For(new(Request)).OnBase(model => new PictureFeatures(model, Request.Size));
         // Spread over the set: more pictures than these change little and cost a pass of the U-Net each.
         var step = Math.Max(1, (Training.Count + MostTraining - 1) / MostTraining);
         using var training = new Likeness([.. Training.Where((_, i) => i % step == 0).Select(features.Of)]);

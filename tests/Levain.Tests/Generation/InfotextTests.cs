@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using System.Text.Json;
 using Levain.Core;
 using Levain.Diffusion;
@@ -143,6 +144,25 @@ public sealed class InfotextTests
             Assert.Null(PictureFile.ReadText(path));
         }
         Assert.Contains("ends with '.gif'", Assert.Throws<SettingsException>(() => PictureFile.Write("a.gif", picture)).Message);
+    }
+
+    [Fact]
+    public void Pictures_of_NovelAI_tell_theirs_in_its_words()
+    {
+        using var folder = new TemporaryFolder();
+        var path = Path.Combine(folder.Path, "nai.png");
+        PngFile.Write(path, new(new(64, 32), new byte[64 * 32 * 3]));
+        var plain = File.ReadAllBytes(path);
+        byte[] Text(string keyword, string text)
+        {
+            byte[] data = [.. Encoding.Latin1.GetBytes(keyword), 0, .. Encoding.Latin1.GetBytes(text)];
+            return [(byte)(data.Length >> 24), (byte)(data.Length >> 16), (byte)(data.Length >> 8), (byte)data.Length, .. "tEXt"u8, .. data, 0, 0, 0, 0];
+        }
+        const int Head = 8 + 25;
+        File.WriteAllBytes(path, [.. plain[..Head], .. Text("Software", "NovelAI"), .. Text("Description", "1girl, {smile}"), .. Text("Comment", """{"steps": 28, "sampler": "k_euler_ancestral", "seed": 77, "strength": 0.69, "scale": 11.0, "uc": "lowres"}"""), .. plain[Head..]]);
+        var read = InfotextReader.Read(PictureFile.ReadText(path)!).Request;
+        Assert.Equal(("1girl, {smile}", "lowres", 28, "Euler a", 11.0, 77L, new PixelSize(64, 32), 2, 31337L),
+            (read.Prompt, read.NegativePrompt, read.Steps, read.Sampler, read.CfgScale, read.Seed, read.Size, read.ClipSkip, read.SeedOptions.Delta));
     }
 
     [Theory]

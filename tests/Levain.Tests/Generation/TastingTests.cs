@@ -65,7 +65,7 @@ public sealed class TastingTests : IDisposable
         Picture At(int column, int row) => grid.Cropped(new(column * 128, row * 128, (column + 1) * 128, (row + 1) * 128));
         using var scope = NewDisposeScope();
         using var model = StableDiffusion.Open(Base, Compute.Cpu);
-        var features = new PictureFeatures(model, new(128, 128));
+        using var features = new PictureFeatures(model, new(128, 128));
         List<Tensor> Row(int row, int from) => [.. Enumerable.Range(from, 4).Select(column => features.Of(At(column, row)))];
         var training = Directory.GetFiles(Path.GetFullPath(Golden.Path("..", "..", "assets", "demo", "mochi")), "*.png").Order(StringComparer.Ordinal).Where((_, i) => i % 2 == 0).Select(path => features.Of(Picture.Open(path))).ToList();
         using var likeness = new Likeness(training);
