@@ -60,7 +60,7 @@ internal static class KohyaCommand
         var notes = new List<string>();
         var (settings, problems) = KohyaArguments.Read(call.Arguments, call.Trainer, notes: notes);
         foreach (var note in notes) screen.Note($"[grey]{Markup.Escape(note)}[/]");
-        if (given.GetValue(Sound)) settings = settings with { Compatibility = Compatibility.Sound };
+        if (given.GetValue(Sound)) settings = settings.Soundly();
         if (given.GetValue(WriteRunFile) is { } target)
         {
             settings.Check(problems);

@@ -108,6 +108,9 @@ public sealed record RunSettings
     /// <summary>These settings with a seed: theirs, or <paramref name="drawn"/> where they have none.</summary>
     public RunSettings Seeded(long drawn) => Training.Seed is null ? this with { Training = Training with { Seed = drawn } } : this;
 
+    /// <summary>The same run with the sound thing done where kohya is mistaken. Workers, which change nothing but kohya's order of pictures, are left out.</summary>
+    public RunSettings Soundly() => this with { Compatibility = Compatibility.Sound, Training = Training with { LoaderWorkers = 0, PersistentWorkers = false } };
+
     /// <summary>All keys of a run file.</summary>
     public static RunSettings Map(RunSettings run, TomlMap map) => run with
     {

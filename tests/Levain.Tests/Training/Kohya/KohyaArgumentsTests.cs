@@ -23,6 +23,17 @@ public sealed class KohyaArgumentsTests(ITestOutputHelper output)
         return (settings, problems);
     }
 
+    // kohya starts eight workers unless it is told not to.
+    [Fact]
+    public void Done_soundly_a_command_line_needs_no_word_about_workers()
+    {
+        var (settings, _) = KohyaArguments.Read([.. Base[..^2], "--persistent_data_loader_workers"]);
+        Assert.Equal(8, settings.Training.LoaderWorkers);
+        var problems = new Problems();
+        settings.Soundly().Check(problems);
+        Assert.DoesNotContain(problems.All, problem => problem.Where.Contains("workers"));
+    }
+
     [Fact]
     public void Recorded_runs_are_accepted_or_refused_by_name()
     {
