@@ -30,6 +30,7 @@ internal static class BlockRatesCommand
             PictureArguments.CheckPng(given.GetValue(output)!, problems);
             var search = new BlockRateSearch(settings) { Steps = given.GetValue(steps), Factor = given.GetValue(factor), Blocks = BlockAnalysis.Named(given.GetValue(blocks)!, problems) };
             search.Check(problems);
+            problems.ThrowIfAny();
             var folder = Directory.CreateTempSubdirectory("levain-block-rates-");
             try
             {

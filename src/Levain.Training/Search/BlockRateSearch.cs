@@ -36,6 +36,7 @@ public sealed class BlockRateSearch
         problems.Require(Steps >= 1, "--steps", $"is {Steps}.", "Use 1 or more; 20 is usual.");
         problems.Require(Factor > 1, "--factor", $"is {Factor}.", "Use a number above 1; 2 is usual.");
         problems.Require(settings.Trains is Trains.Network && settings.Network.Train is not TrainedPart.TextEncoder, "trains", "leaves the U-Net's blocks without adapters.", "Search with a network on the U-Net.");
+        problems.Require(AdapterFamilies.All.FirstOrDefault(family => family.Name == settings.Network.Family) is not { Origin: AdapterOrigin.Lycoris }, "network.family", $"is {settings.Network.Family}, which has no rates for single blocks.", "Search with one of kohya's families, such as lora with conv_rank in place of locon.");
         problems.Require(settings.FilledDatasets.Any(dataset => dataset.ValidationSplit > 0), "dataset.validation_split", "is not given, so there are no pictures to judge by.", "Set dataset.validation_split = 0.1.");
         if (settings.Optimizer.Chosen is { } chosen)
             problems.Require(chosen.Rates is RateUse.Length && !settings.Optimizer.Options.MakesRates, "optimizer.type", $"is {chosen.Name}, which finds one step length for all parts.", "Search with AdamW8bit, and train with the weights it proposes only where rates are set by hand.");

@@ -53,8 +53,8 @@ public sealed class BlockRateSearchTests
     public void What_cannot_be_searched_is_told_together()
     {
         var problems = new Problems();
-        new BlockRateSearch(new() { Optimizer = new() { Type = "Prodigy" } }) { Steps = 0, Factor = 1 }.Check(problems);
-        Assert.Equal(["--steps", "--factor", "dataset.validation_split", "optimizer.type"], problems.All.Select(problem => problem.Where));
+        new BlockRateSearch(new() { Optimizer = new() { Type = "Prodigy" }, Network = new() { Family = "loha" } }) { Steps = 0, Factor = 1 }.Check(problems);
+        Assert.Equal(["--steps", "--factor", "network.family", "dataset.validation_split", "optimizer.type"], problems.All.Select(problem => problem.Where));
     }
 
     private static RunSettings Settings(TemporaryFolder folder)
