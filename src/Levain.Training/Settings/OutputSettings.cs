@@ -113,7 +113,7 @@ public sealed record OutputSettings
     public void Check(Problems problems, Trains trains = Trains.Network)
     {
         problems.Require(Format is ResultFormat.Auto || Formats(trains).Contains(Format), "format", $"is {TomlMap.Spell(Format.ToString())}, which is no form of a trained {TomlMap.Spell(trains.ToString())}.",
-            $"Use {string.Join(" or ", Formats(trains).Select(format => TomlMap.Spell(format.ToString())))}.");
+            $"Use {string.Join(", ", Formats(trains).Select(format => TomlMap.Spell(format.ToString())))}.");
         problems.Require(Name is null || Name.Length > 0 && Name.IndexOfAny(['/', '\\', '\0']) < 0 && Name is not ("." or ".."), "name", $"is \"{Name}\".", "Use a file name without folder; folder says where.");
         Every(problems, "save_every_epochs", SaveEveryEpochs);
         Every(problems, "save_every_steps", SaveEverySteps);

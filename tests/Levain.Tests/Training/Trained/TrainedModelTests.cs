@@ -80,7 +80,7 @@ public sealed class TrainedModelTests
         Assert.Equal(
             [
                 "training.precision: is fp16, whose range is too small for the gradients of a whole model. Use bf16 where the machine has it, else fp32.",
-                "output.format: is diffusers, which is no form of a trained network. Use safetensors.",
+                "output.format: is diffusers, which is no form of a trained network. Use safetensors, ckpt, pt.",
             ], problems.All.Select(problem => problem.ToString()));
     }
 }
