@@ -10,7 +10,7 @@ namespace Levain.Models;
 /// </remarks>
 internal static partial class ThreadWaiting
 {
-    private const double BusyPercent = 20;
+    private const double BusyPercent = 50;
     private const int KeepExisting = 0;
 
     /// <summary>Lets threads sleep where other programs keep the processor busy. Call it before libtorch is loaded; a setting of the user's stays.</summary>
