@@ -13,9 +13,8 @@ internal readonly unsafe struct HeadRows
     /// <param name="tensor">Has to be kept alive beside this.</param>
     public HeadRows(Tensor tensor)
     {
-        var (shape, strides) = (tensor.shape, tensor.stride());
-        (Batch, heads, Tokens, Width) = (shape[0], shape[1], (int)shape[2], (int)shape[3]);
-        (batchStride, headStride, tokenStride) = (strides[0], strides[1], (nint)strides[2]);
+        (Batch, heads, Tokens, Width) = (tensor.size(0), tensor.size(1), (int)tensor.size(2), (int)tensor.size(3));
+        (batchStride, headStride, tokenStride) = (tensor.stride(0), tensor.stride(1), (nint)tensor.stride(2));
         half = tensor.dtype == ScalarType.BFloat16;
         memory = (byte*)TensorMemory.Address(tensor);
     }

@@ -18,6 +18,15 @@ internal static unsafe class Numbers
         for (; i < count; i++) to[i] = from[i] * factor;
     }
 
+    /// <summary>to += from.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Add(float* from, float* to, int count)
+    {
+        var i = 0;
+        for (; i <= count - Vector512<float>.Count; i += Vector512<float>.Count) (Vector512.Load(to + i) + Vector512.Load(from + i)).Store(to + i);
+        for (; i < count; i++) to[i] += from[i];
+    }
+
     /// <summary>Σ a·b.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static float Dot(float* a, float* b, int count)

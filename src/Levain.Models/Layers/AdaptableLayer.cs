@@ -40,25 +40,39 @@ public abstract class AdaptableLayer : Module<Tensor, Tensor>, IAdaptableLayer
     /// <inheritdoc/>
     public Tensor Apply(Tensor x, Tensor weight, Tensor? bias)
     {
-        if (weight.dtype == x.dtype) return Compute(x, weight, bias);
+        if (FrozenPass.Suits(this, x, weight, bias)) return FrozenPass.Run(this, x, bias is not null);
+        if (weight.dtype == x.dtype) return Compute(x, weight, bias, IsOwn(weight, bias, x));
         using var widened = weight.to_type(x.dtype);
-        return Compute(x, widened, bias);
+        return Compute(x, widened, bias, IsOwn(weight, bias, x));
     }
 
     /// <inheritdoc/>
     public Tensor InputGradient(Tensor gradient)
     {
-        if (weight.dtype == gradient.dtype) return Back(gradient, weight);
+        if (weight.dtype == gradient.dtype) return Back(gradient, weight, IsOwn(weight, bias, gradient));
         using var widened = weight.to_type(gradient.dtype);
-        return Back(gradient, widened);
+        return Back(gradient, widened, IsOwn(weight, bias, gradient));
     }
 
+    /// <summary>Whether <see cref="InputGradient"/> can be asked for.</summary>
+    internal virtual bool GoesBack => false;
+
     /// <summary>The operation, all tensors of one type.</summary>
-    protected abstract Tensor Compute(Tensor x, Tensor weight, Tensor? bias);
+    /// <param name="own">Whether this program's own kernels should compute it: nothing is recorded, and never will be.</param>
+    protected abstract Tensor Compute(Tensor x, Tensor weight, Tensor? bias, bool own);
 
     /// <summary>The way back through the operation, all tensors of one type.</summary>
-    protected virtual Tensor Back(Tensor gradient, Tensor weight) => throw new NotSupportedException($"{Key} does not go back by its weight alone.");
+    /// <param name="own">As for <see cref="Compute"/>.</param>
+    protected virtual Tensor Back(Tensor gradient, Tensor weight, bool own) => throw new NotSupportedException($"{Key} does not go back by its weight alone.");
 
     /// <summary>The layer's output, or its patch's while one is attached.</summary>
     public sealed override Tensor forward(Tensor x) => Patch is { } patch ? patch.Forward(this, x) : Apply(x, weight, bias);
+
+    // Own kernels record nothing. What is their own weight's work has the same bits whether a pass is recorded (FrozenPass) or not: recomputed passes rely on it.
+    private bool IsOwn(Tensor weight, Tensor? bias, Tensor x)
+    {
+        if (!OwnProducts.Suit(x) || (is_grad_enabled() && (x.requires_grad || weight.requires_grad || bias?.requires_grad == true))) return false;
+        var whole = ReferenceEquals(weight, this.weight) && (bias is null || ReferenceEquals(bias, this.bias));
+        return whole ? !weight.requires_grad && bias?.requires_grad != true : !is_grad_enabled() && !Recomputed.RunsAgain;
+    }
 }

@@ -21,16 +21,33 @@ public sealed class Conv2dLayer : AdaptableLayer
     }
 
     /// <inheritdoc/>
-    protected override Tensor Compute(Tensor x, Tensor weight, Tensor? bias) =>
-        IsProduct && PixelsFirst(x) ? Rows(x, rows => MatrixProduct.Of(rows, weight, bias)) : functional.conv2d(x, weight, bias, stride, padding);
+    internal override bool GoesBack => Shape.Stride == (1, 1);
 
     /// <inheritdoc/>
-    protected override Tensor Back(Tensor gradient, Tensor weight)
+    protected override Tensor Compute(Tensor x, Tensor weight, Tensor? bias, bool own)
     {
-        if (IsProduct && PixelsFirst(gradient)) return Rows(gradient, rows => MatrixProduct.Back(rows, weight));
-        if (Shape.Stride != (1, 1)) throw new NotSupportedException("A strided convolution's way back needs the input's size.");
-        return functional.conv_transpose2d(gradient, weight, strides: stride, padding: padding);
+        if (own && IsProduct)
+            return PixelsFirst(x)
+                ? Rows(x, pixels => OwnProducts.Linear(pixels.reshape(-1, Shape.In), Matrix(weight), bias).view([.. pixels.shape[..^1], Shape.Out]))
+                : OwnProducts.Pointwise(x, Matrix(weight), bias);
+        if (own && OwnProducts.SuitConvolution(x, weight, Shape)) return OwnProducts.Convolve(x, weight, bias);
+        return IsProduct && PixelsFirst(x) ? Rows(x, pixels => MatrixProduct.Of(pixels, weight, bias)) : functional.conv2d(x, weight, bias, stride, padding);
     }
+
+    /// <inheritdoc/>
+    protected override Tensor Back(Tensor gradient, Tensor weight, bool own)
+    {
+        if (!GoesBack) throw new NotSupportedException("A strided convolution's way back needs the input's size.");
+        using var scope = NewDisposeScope();
+        if (own && IsProduct)
+            return PixelsFirst(gradient)
+                ? Rows(gradient, pixels => OwnProducts.Of(pixels.reshape(-1, Shape.Out), Matrix(weight)).view([.. pixels.shape[..^1], Shape.In])).MoveToOuterDisposeScope()
+                : OwnProducts.Pointwise(gradient, Matrix(weight).t(), null).MoveToOuterDisposeScope();
+        if (own && OwnProducts.SuitConvolution(gradient, weight, Shape)) return OwnProducts.ConvolveBack(gradient, weight).MoveToOuterDisposeScope();
+        return (IsProduct && PixelsFirst(gradient) ? Rows(gradient, pixels => MatrixProduct.Back(pixels, weight)) : functional.conv_transpose2d(gradient, weight, strides: stride, padding: padding)).MoveToOuterDisposeScope();
+    }
+
+    private Tensor Matrix(Tensor weight) => weight.reshape(Shape.Out, Shape.In);
 
     private bool IsProduct => Shape.IsPointwise;
 

@@ -32,10 +32,10 @@ public sealed class EmbeddingLayer : Module<Tensor, Tensor>
         using var scope = NewDisposeScope();
         if (Further is { } further)
         {
-            var (wanted, count) = (ids.flatten(), weight.shape[0]);
+            var (wanted, count) = (ids.flatten(), weight.size(0));
             var (ours, theirs) = (weight.index_select(0, wanted.clamp_max(count - 1)).to_type(dtype), further.index_select(0, (wanted - count).clamp_min(0)).to_type(dtype));
-            return where(wanted.ge(count).unsqueeze(-1), theirs, ours).view([.. ids.shape, weight.shape[1]]).MoveToOuterDisposeScope();
+            return where(wanted.ge(count).unsqueeze(-1), theirs, ours).view([.. ids.shape, weight.size(1)]).MoveToOuterDisposeScope();
         }
-        return weight.index_select(0, ids.flatten()).to_type(dtype).view([.. ids.shape, weight.shape[1]]).MoveToOuterDisposeScope();
+        return weight.index_select(0, ids.flatten()).to_type(dtype).view([.. ids.shape, weight.size(1)]).MoveToOuterDisposeScope();
     }
 }

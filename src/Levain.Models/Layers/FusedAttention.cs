@@ -17,7 +17,7 @@ internal sealed class FusedAttention : autograd.SingleTensorFunction<FusedAttent
 
     /// <summary>Whether the kernels can compute it.</summary>
     public static bool Suits(Tensor q) =>
-        Engine.OwnKernels && q.device_type == DeviceType.CPU && q.dtype is ScalarType.Float32 or ScalarType.BFloat16 && q.shape[3] <= WidestHead;
+        Engine.OwnKernels && q.device_type == DeviceType.CPU && q.dtype is ScalarType.Float32 or ScalarType.BFloat16 && q.size(3) <= WidestHead;
 
     /// <summary>[B, heads, N, d] of [B, heads, N, d] and twice [B, heads, M, d]; the caller's scope owns it.</summary>
     public static Tensor Run(Tensor q, Tensor k, Tensor v)
@@ -32,7 +32,7 @@ internal sealed class FusedAttention : autograd.SingleTensorFunction<FusedAttent
     {
         var (q, k, v) = ((Tensor)vars[0], (Tensor)vars[1], (Tensor)vars[2]);
         using var scope = NewDisposeScope();
-        var sums = empty([q.shape[0] * q.shape[1], q.shape[2]]);
+        var sums = empty([q.size(0) * q.size(1), q.size(2)]);
         var mixed = Forward(q, k, v, sums);
         ctx.save_for_backward([q, k, v]);
         ctx.save_data(Key, new Kept(mixed.alias().DetachFromDisposeScope(), sums.DetachFromDisposeScope(), (q.requires_grad, k.requires_grad, v.requires_grad)));
@@ -80,7 +80,7 @@ internal sealed class FusedAttention : autograd.SingleTensorFunction<FusedAttent
     }
 
     // Tokens first in memory, so that heads join into channels without a copy.
-    private static Tensor Like(Tensor heads) => empty([heads.shape[0], heads.shape[2], heads.shape[1], heads.shape[3]], dtype: heads.dtype).transpose(1, 2);
+    private static Tensor Like(Tensor heads) => empty([heads.size(0), heads.size(2), heads.size(1), heads.size(3)], dtype: heads.dtype).transpose(1, 2);
 
     private static Tensor Dense(Tensor tensor) => HeadRows.Fits(tensor) ? tensor : tensor.contiguous();
 

@@ -11,8 +11,21 @@ public sealed class LinearLayer : AdaptableLayer
         : base(nameof(LinearLayer), new(LayerKind.Linear, inputs, outputs, (1, 1), (1, 1), (0, 0)), [outputs, inputs], bias, compute) { }
 
     /// <inheritdoc/>
-    protected override Tensor Compute(Tensor x, Tensor weight, Tensor? bias) => MatrixProduct.Of(x, weight, bias);
+    internal override bool GoesBack => true;
 
     /// <inheritdoc/>
-    protected override Tensor Back(Tensor gradient, Tensor weight) => MatrixProduct.Back(gradient, weight);
+    protected override Tensor Compute(Tensor x, Tensor weight, Tensor? bias, bool own)
+    {
+        if (!own) return MatrixProduct.Of(x, weight, bias);
+        using var scope = NewDisposeScope();
+        return OwnProducts.Linear(x.reshape(-1, Shape.In), weight, bias).view([.. x.shape[..^1], Shape.Out]).MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    protected override Tensor Back(Tensor gradient, Tensor weight, bool own)
+    {
+        if (!own) return MatrixProduct.Back(gradient, weight);
+        using var scope = NewDisposeScope();
+        return OwnProducts.Of(gradient.reshape(-1, Shape.Out), weight).view([.. gradient.shape[..^1], Shape.In]).MoveToOuterDisposeScope();
+    }
 }

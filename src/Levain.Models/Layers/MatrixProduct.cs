@@ -22,7 +22,7 @@ internal static class MatrixProduct
     /// <returns>[..., O]; the caller's scope owns it.</returns>
     public static Tensor Of(Tensor x, Tensor weight, Tensor? bias)
     {
-        var (outputs, inputs) = (weight.shape[0], weight.shape[1]);
+        var (outputs, inputs) = (weight.size(0), weight.size(1));
         if (!IsConvolution(x, outputs, inputs)) return functional.linear(x, weight.dim() == 2 ? weight : weight.view(outputs, inputs), bias);
         using var scope = NewDisposeScope();
         return Rows(functional.conv2d(AsPictures(x, inputs), AsKernel(weight), bias), x, outputs).MoveToOuterDisposeScope();
@@ -34,7 +34,7 @@ internal static class MatrixProduct
     /// <returns>[..., I]; the caller's scope owns it.</returns>
     public static Tensor Back(Tensor y, Tensor weight)
     {
-        var (outputs, inputs) = (weight.shape[0], weight.shape[1]);
+        var (outputs, inputs) = (weight.size(0), weight.size(1));
         using var scope = NewDisposeScope();
         if (!IsConvolution(y, inputs, outputs)) return y.matmul(weight.dim() == 2 ? weight : weight.view(outputs, inputs)).MoveToOuterDisposeScope();
         return Rows(functional.conv_transpose2d(AsPictures(y, outputs), AsKernel(weight)), y, inputs).MoveToOuterDisposeScope();

@@ -24,11 +24,11 @@ public sealed class GroupNormLayer : AdaptableLayer
     internal (Tensor Mean, Tensor Variance)? Given { get; set; }
 
     /// <inheritdoc/>
-    protected override Tensor Compute(Tensor x, Tensor weight, Tensor? bias)
+    protected override Tensor Compute(Tensor x, Tensor weight, Tensor? bias, bool own)
     {
         if (!Measures && Given is null) return functional.group_norm(x, spec.Groups, weight, bias, spec.Epsilon);
         using var scope = NewDisposeScope();
-        var groups = x.reshape(x.shape[0], spec.Groups, -1);
+        var groups = x.reshape(x.size(0), spec.Groups, -1);
         if (Measures) Given = (groups.mean([2L], keepdim: true).DetachFromDisposeScope(), groups.var(2L, unbiased: false, keepdim: true).DetachFromDisposeScope());
         var (mean, variance) = Given!.Value;
         var normed = ((groups - mean) * (variance + spec.Epsilon).rsqrt()).view_as(x);
@@ -51,5 +51,5 @@ public sealed class LayerNormLayer : AdaptableLayer
     }
 
     /// <inheritdoc/>
-    protected override Tensor Compute(Tensor x, Tensor weight, Tensor? bias) => functional.layer_norm(x, shape, weight, bias, epsilon);
+    protected override Tensor Compute(Tensor x, Tensor weight, Tensor? bias, bool own) => functional.layer_norm(x, shape, weight, bias, epsilon);
 }

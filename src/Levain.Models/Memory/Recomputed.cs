@@ -12,11 +12,16 @@ internal sealed class Recomputed : autograd.SingleTensorFunction<Recomputed>
     private const string Key = "piece";
     private const int InputsAt = 2;
 
+    [ThreadStatic] private static bool runsAgain;
+
     // The engine takes what backward returns without owning it: it stays alive until the next piece's turn.
     [ThreadStatic] private static List<Tensor>? handedOver;
 
     /// <inheritdoc/>
     public override string Name => nameof(Recomputed);
+
+    /// <summary>Whether what this thread computes now, unrecorded, will be computed again and recorded: both have to go the same way.</summary>
+    public static bool RunsAgain => runsAgain;
 
     /// <summary>Runs <paramref name="body"/> on <paramref name="inputs"/>.</summary>
     /// <param name="anchor">Any tensor that requires a gradient, so that the piece takes part in the backward pass although none of its inputs may.</param>
@@ -67,7 +72,15 @@ internal sealed class Recomputed : autograd.SingleTensorFunction<Recomputed>
         public Tensor FirstRun(Tensor[] inputs)
         {
             state = draws?.get_state().DetachFromDisposeScope();
-            return body(inputs);
+            try
+            {
+                runsAgain = true;
+                return body(inputs);
+            }
+            finally
+            {
+                runsAgain = false;
+            }
         }
 
         public Tensor SecondRun(Tensor[] inputs)

@@ -99,7 +99,7 @@ internal sealed class UpLevel : Module
             x = run($"{place}.{i}", given => Block(resnet, attention, given), x, skips.Pop(), time, context);
         }
         // The next map's own size, since sides that are no multiples of 8 were rounded up on the way down.
-        return upsamplers is null ? x : upsamplers[0].call(x, (skips.Peek().shape[2], skips.Peek().shape[3]));
+        return upsamplers is null ? x : upsamplers[0].call(x, (skips.Peek().size(2), skips.Peek().size(3)));
     }
 
     private static Tensor Block(ResnetBlock2D resnet, Transformer2DModel? attention, Tensor[] given)

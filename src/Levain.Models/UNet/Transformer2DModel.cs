@@ -32,7 +32,7 @@ public sealed class Transformer2DModel : Module<Tensor, Tensor, Tensor>
     public override Tensor forward(Tensor x, Tensor context)
     {
         using var scope = NewDisposeScope();
-        var (height, width) = (x.shape[2], x.shape[3]);
+        var (height, width) = (x.size(2), x.size(3));
         var h = norm.call(x).permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2);       // pixel by pixel, as tokens lie
         h = proj_in is LinearLayer ? proj_in.call(Tokens(h)) : Tokens(proj_in.call(h));
         foreach (var block in transformer_blocks) h = block.call(h, context);

@@ -74,7 +74,7 @@ public sealed class LierLa : Adapter
     {
         if (shape.Kind == LayerKind.Linear) return [.. x.shape[..^1], rank];
         long side(long size, long kernel, long stride, long padding) => (size + 2 * padding - kernel) / stride + 1;
-        return [x.shape[0], rank, side(x.shape[2], shape.Kernel.H, shape.Stride.H, shape.Padding.H), side(x.shape[3], shape.Kernel.W, shape.Stride.W, shape.Padding.W)];
+        return [x.size(0), rank, side(x.size(2), shape.Kernel.H, shape.Stride.H, shape.Padding.H), side(x.size(3), shape.Kernel.W, shape.Stride.W, shape.Padding.W)];
     }
 
     /// <inheritdoc/>

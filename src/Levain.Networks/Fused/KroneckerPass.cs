@@ -24,8 +24,8 @@ internal sealed class KroneckerPass(IAdaptableLayer layer, float factor) : Pass
         var y = LayerMatrices.Dense(layer, layer.Apply(x, layer.Weight, layer.Bias));
         var rows = LayerMatrices.Rows(layer, x).contiguous();
         var inPlace = LayerMatrices.RowsAreView(layer, y);
-        var outputs = inPlace ? LayerMatrices.Rows(layer, y) : zeros([rows.shape[0], layer.Shape.Out], y.dtype, device: y.device);
-        var sides = new Sides(inputs, rows.shape[0]);
+        var outputs = inPlace ? LayerMatrices.Rows(layer, y) : zeros([rows.size(0), layer.Shape.Out], y.dtype, device: y.device);
+        var sides = new Sides(inputs, rows.size(0));
         var t = sides.Down is { } down ? rows.view(-1, sides.N).mm(down.t()) : rows.view(-1, sides.N);
         var u = sides.Each(sides.First).bmm(t.view(-1, sides.M, sides.R)).view(-1, sides.R);
         outputs.view(-1, sides.K).addmm_(u, sides.Up.t(), alpha: factor);
@@ -39,7 +39,7 @@ internal sealed class KroneckerPass(IAdaptableLayer layer, float factor) : Pass
         var x = inputs[0];
         var (rows, g) = (LayerMatrices.Rows(layer, x).contiguous(), LayerMatrices.Rows(layer, gradient).contiguous());
         var dx = wantsInput ? LayerMatrices.Dense(layer, layer.InputGradient(gradient)) : null;
-        var sides = new Sides(inputs, rows.shape[0]);
+        var sides = new Sides(inputs, rows.size(0));
         var t = narrow ?? rows.view(-1, sides.N);
         var u = mixed ?? sides.Each(sides.First).bmm(t.view(-1, sides.M, sides.R)).view(-1, sides.R);
         var back = g.view(-1, sides.K).mm(sides.Up).mul_(factor).view(-1, sides.L, sides.R);
@@ -69,8 +69,8 @@ internal sealed class KroneckerPass(IAdaptableLayer layer, float factor) : Pass
             First = inputs[1].detach().to_type(dtype);
             Up = inputs[2].detach().to_type(dtype);
             Down = inputs.Count > 3 ? inputs[3].detach().to_type(dtype) : null;
-            (L, M, K, R) = (First.shape[0], First.shape[1], Up.shape[0], Up.shape[1]);
-            N = Down is null ? R : Down.shape[1];
+            (L, M, K, R) = (First.size(0), First.size(1), Up.size(0), Up.size(1));
+            N = Down is null ? R : Down.size(1);
         }
 
         public long L { get; }

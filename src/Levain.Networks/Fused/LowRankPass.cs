@@ -10,11 +10,9 @@ namespace Levain.Networks;
 /// <remarks>Inputs: x [..., In] or [B, In, H, W], down [r, In(, 1, 1)], up [Out, r(, 1, 1)].</remarks>
 internal sealed class LowRankPass(IAdaptableLayer layer, float factor, Tensor? mask, bool withBias) : Pass
 {
-    private const long Large = 1 << 17;     // elements from which on the order of a product's factors matters
-
     private readonly Tensor? mask = mask?.alias().DetachFromDisposeScope();
     private Tensor? downBuffer, upBuffer;
-    private Tensor[] inner = [];        // down·x with its mask, for each matrix of x: [N, r]
+    private Tensor[] inner = [];        // f·down·x with its mask, for each matrix of x: [N, r]
     private bool wantsInput, wantsDown, wantsUp;
     private (long First, long Count)? trained;
 
@@ -41,9 +39,9 @@ internal sealed class LowRankPass(IAdaptableLayer layer, float factor, Tensor? m
         inner = new Tensor[ins.Length];
         for (var i = 0; i < ins.Length; i++)
         {
-            inner[i] = ins[i].mm(a).DetachFromDisposeScope();
+            inner[i] = FactorProducts.Of(ins[i], a, factor).DetachFromDisposeScope();
             if (masks is not null) inner[i].mul_(masks[i]);
-            outs[i].addmm_(inner[i], b, alpha: factor);             // [N, Out], in place
+            FactorProducts.Add(outs[i], inner[i], b);               // [N, Out], in place
         }
         return y;
     }
@@ -58,37 +56,22 @@ internal sealed class LowRankPass(IAdaptableLayer layer, float factor, Tensor? m
         var (ins, outs, masks) = (LayerMatrices.Of(layer, x), LayerMatrices.Of(layer, gradient), Masks());
         var down = wantsDown && downBuffer is null ? zeros_like(inputs[1]) : null;
         var up = wantsUp && upBuffer is null ? zeros_like(inputs[2]) : null;
-        var (first, count) = trained ?? (0, a.shape[0]);
+        var (first, count) = trained ?? (0, a.size(0));
         Tensor ranks(Tensor matrix, long dimension) => trained is null ? matrix : matrix.narrow(dimension, first, count);
         for (var i = 0; i < ins.Length; i++)
         {
-            // A wide factor is read faster than a narrow one, and a narrow one times a wide one is formed faster than its transpose.
-            var large = outs[i].numel() >= Large;
-            var back = outs[i].mm(large ? b.t().contiguous().t() : b).mul_(factor);        // [N, r]
+            var back = FactorProducts.Of(outs[i], b, factor);                              // [N, r]
             if (masks is not null) back.mul_(masks[i]);
-            if (wantsUp) AddUp(ranks(upBuffer ?? up!.flatten(1), 1), outs[i], ranks(inner[i], 1), large);
-            if (wantsDown) Add(ranks(downBuffer ?? down!.flatten(1), 0), ranks(back, 1).t(), ins[i], 1);
-            into?[i].addmm_(back, a);
+            if (wantsUp) FactorProducts.AddGradient(ranks(upBuffer ?? up!.flatten(1), 1), outs[i].t(), ranks(inner[i], 1));
+            if (wantsDown) FactorProducts.AddGradient(ranks(downBuffer ?? down!.flatten(1), 0), ranks(back, 1).t(), ins[i]);
+            if (into is not null) FactorProducts.Add(into[i], back, a);
             inner[i].Dispose();
         }
         mask?.Dispose();
         return [dx, down, up];
     }
 
-    private void AddUp(Tensor sum, Tensor gradient, Tensor inner, bool large)
-    {
-        if (large) sum.add_(inner.t().mm(gradient).t(), factor);
-        else Add(sum, gradient.t(), inner, factor);
-    }
-
     private static Tensor Matrix(Tensor factor, Tensor x) => factor.detach().flatten(1).to_type(x.dtype);
-
-    // gradient += scale · left·right, in fp32 whatever the activations are.
-    private static void Add(Tensor sum, Tensor left, Tensor right, float scale)
-    {
-        if (left.dtype == ScalarType.Float32) sum.addmm_(left, right, alpha: scale);
-        else sum.add_(left.mm(right), scale);
-    }
 
     private Tensor[]? Masks() => mask is null ? null : LayerMatrices.Of(layer, mask);
 }

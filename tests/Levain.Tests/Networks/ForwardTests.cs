@@ -193,6 +193,7 @@ public sealed class ForwardTests(ITestOutputHelper output)
         var x = Layers["linear/x"];
         using var one = Create(target, new() { Rank = 2 });
         using var two = Create(target, new() { Rank = 5 });
+        ones(1 << 17).add_(1).Dispose();     // products use the chosen number of threads only after a thread's first shared operation
         var plain = target.Call(x);
         one.Attach(0.5);
         two.Merge(2);

@@ -1,0 +1,149 @@
+using static TorchSharp.torch;
+
+namespace Levain.Models;
+
+/// <summary>A matrix in memory.</summary>
+/// <param name="Memory">First element.</param>
+/// <param name="Row">From one row to the next.</param>
+/// <param name="Column">From one column to the next.</param>
+internal readonly unsafe record struct Matrix(nint Memory, int Rows, int Columns, nint Row, nint Column)
+{
+    /// <summary>Of two dimensions, fp32, on the processor; has to be kept alive beside this.</summary>
+    public Matrix(Tensor tensor) : this(TensorMemory.Address(tensor), (int)tensor.size(0), (int)tensor.size(1), (nint)tensor.stride(0), (nint)tensor.stride(1)) { }
+
+    public Matrix Turned => new(Memory, Columns, Rows, Column, Row);
+
+    /// <summary>Whether elements of a row, or of a column, lie side by side.</summary>
+    public bool IsDense => Row == 1 || Column == 1;
+
+    public float* At(int row, int column) => (float*)Memory + row * Row + column * Column;
+}
+
+/// <summary>
+/// Products of matrices of any size and order from the tiles of <see cref="Tiles"/>. The large operand is read where it lies, whichever way a
+/// product runs through it: a frozen weight needs no other arrangement, forwards or backwards.
+/// </summary>
+/// <remarks>Blocking after Goto and van de Geijn 2008, https://doi.org/10.1145/1356052.1356053: a block of b stays in the second cache, rows of a in the first.</remarks>
+internal static unsafe class Gemm
+{
+    private const int Depth = 512, Panels = 4, Group = Panels * Tiles.Columns, PiecesPerThread = 2;
+
+    // Multiplications below which threads cost more than they save.
+    private const long Large = 1 << 18;
+
+    /// <summary>c = a·b, or c += a·b.</summary>
+    /// <exception cref="ArgumentException">Sizes do not fit, or neither rows nor columns of a lie dense.</exception>
+    public static void Run(Matrix a, Matrix b, Matrix c, bool add)
+    {
+        if (a.Columns != b.Rows || a.Rows != c.Rows || b.Columns != c.Columns || !a.IsDense || !b.IsDense)
+            throw new ArgumentException($"[{a.Rows}, {a.Columns}]·[{b.Rows}, {b.Columns}] cannot be put into [{c.Rows}, {c.Columns}].");
+        // Columns of the result lie in the lanes. What does not lie so has to be turned: the smaller one is.
+        long turnB = b.Column == 1 ? 0 : (long)b.Rows * b.Columns, turnC = c.Column == 1 ? 0 : (long)c.Rows * c.Columns;
+        long turnA = a.Row == 1 ? 0 : (long)a.Rows * a.Columns, turnedC = c.Row == 1 ? 0 : (long)c.Rows * c.Columns;
+        if (turnA + turnedC < turnB + turnC) (a, b, c) = (b.Turned, a.Turned, c.Turned);
+        Run(a, new Source(b, null), c, add);
+    }
+
+    /// <summary>As the other, with columns of b that are made when they are needed.</summary>
+    /// <param name="make">Fills [depth, 32] with rows from k on of so many columns; columns that are missing become zero.</param>
+    public static void RunMade(Matrix a, Maker make, Matrix c, bool add) => Run(a, new Source(default, make), c, add);
+
+    /// <summary>Makes a block of a matrix.</summary>
+    public delegate void Maker(int k, int depth, int column, int count, float* to);
+
+    private static void Run(Matrix a, Source b, Matrix c, bool add)
+    {
+        var groups = (c.Columns + Group - 1) / Group;
+        var tiles = (c.Rows + Tiles.Rows - 1) / Tiles.Rows;
+        var threads = (long)c.Rows * c.Columns * a.Columns < Large ? 1 : Team.Size;
+        var parts = threads == 1 ? 1 : Math.Clamp((PiecesPerThread * threads + groups - 1) / groups, 1, tiles);
+        if (threads == 1)
+        {
+            for (var group = 0; group < groups; group++) Piece(a, b, c, add, group * Group, 0, c.Rows);
+            return;
+        }
+        Team.Run(groups * parts, piece =>
+        {
+            var (group, part) = (piece / parts, piece % parts);
+            Piece(a, b, c, add, group * Group, tiles * part / parts * Tiles.Rows, Math.Min(c.Rows, tiles * (part + 1) / parts * Tiles.Rows));
+        });
+    }
+
+    // Up to 128 columns of the result, some of its rows.
+    private static void Piece(Matrix a, Source source, Matrix c, bool add, int firstColumn, int firstRow, int endRow)
+    {
+        var columns = Math.Min(Group, c.Columns - firstColumn);
+        var scratch = Scratch.Of(Group * Depth + Tiles.Rows * Depth + Tiles.Rows * Tiles.Columns);
+        float* packed = scratch.Cut(Group * Depth), rows = scratch.Cut(Tiles.Rows * Depth), tile = scratch.Cut(Tiles.Rows * Tiles.Columns);
+        var panels = stackalloc float*[Panels];
+        for (var k = 0; k < a.Columns; k += Depth, add = true)
+        {
+            var depth = Math.Min(Depth, a.Columns - k);
+            var (b, isPacked) = (source.Matrix, source.Make is not null || source.Matrix.Column != 1);
+            for (var column = 0; column < columns; column += Tiles.Columns)
+            {
+                var some = Math.Min(Tiles.Columns, columns - column);
+                var whole = !isPacked && some % Tiles.Lanes == 0;
+                panels[column / Tiles.Columns] = whole ? b.At(k, firstColumn + column) : packed + column * depth;
+                if (source.Make is { } make) make(k, depth, firstColumn + column, some, packed + column * depth);
+                else if (!whole) Pack(b, k, depth, firstColumn + column, some, packed + column * depth);
+            }
+            for (var row = firstRow; row < endRow; row += Tiles.Rows)
+            {
+                var height = Math.Min(Tiles.Rows, endRow - row);
+                var from = a.At(row, k);
+                var (stride, turned) = a.Column == 1 ? (a.Row, false) : (a.Column, true);
+                if (height < Tiles.Rows)
+                {
+                    Fill(a, row, height, k, depth, rows);
+                    from = rows;
+                    (stride, turned) = (Tiles.Rows, true);
+                }
+                for (var column = 0; column < columns; column += Tiles.Columns)
+                {
+                    var some = Math.Min(Tiles.Columns, columns - column);
+                    var vectors = some > Tiles.Lanes ? 2 : 1;
+                    var panel = panels[column / Tiles.Columns];
+                    var panelStride = isPacked || some % Tiles.Lanes != 0 ? Tiles.Columns : b.Row;
+                    if (height == Tiles.Rows && some == vectors * Tiles.Lanes && c.Column == 1)
+                    {
+                        Tiles.Product(vectors, depth, from, stride, turned, panel, panelStride, c.At(row, firstColumn + column), c.Row, add);
+                        continue;
+                    }
+                    Tiles.Product(vectors, depth, from, stride, turned, panel, panelStride, tile, Tiles.Columns, add: false);
+                    Deliver(tile, c, row, height, firstColumn + column, some, add);
+                }
+            }
+        }
+    }
+
+    // [depth, 32] of b, missing columns zero.
+    private static void Pack(Matrix b, int k, int depth, int column, int count, float* to)
+    {
+        if (b.Row != 1 || count < Tiles.Columns) new Span<float>(to, depth * Tiles.Columns).Clear();
+        var (turnedColumns, turnedDepth) = b.Row == 1 ? (count / Tiles.Lanes * Tiles.Lanes, depth / Tiles.Lanes * Tiles.Lanes) : (0, 0);
+        for (var j = 0; j < turnedColumns; j += Tiles.Lanes)
+            for (var i = 0; i < turnedDepth; i += Tiles.Lanes) Tiles.Turn(b.At(k + i, column + j), b.Column, to + i * Tiles.Columns + j, Tiles.Columns);
+        for (var j = 0; j < count; j++)
+            for (var i = j < turnedColumns ? turnedDepth : 0; i < depth; i++) to[i * Tiles.Columns + j] = *b.At(k + i, column + j);
+    }
+
+    // Fewer than eight rows of a, side by side for each column, missing ones zero.
+    private static void Fill(Matrix a, int row, int count, int k, int depth, float* to)
+    {
+        new Span<float>(to, depth * Tiles.Rows).Clear();
+        for (var i = 0; i < count; i++)
+            for (var j = 0; j < depth; j++) to[j * Tiles.Rows + i] = *a.At(row + i, k + j);
+    }
+
+    private static void Deliver(float* tile, Matrix c, int row, int rows, int column, int columns, bool add)
+    {
+        for (var j = 0; j < columns; j++)
+        {
+            float* to = c.At(row, column + j), from = tile + j;
+            for (var i = 0; i < rows; i++, to += c.Row, from += Tiles.Columns) *to = add ? *to + *from : *from;
+        }
+    }
+
+    private readonly record struct Source(Matrix Matrix, Maker? Make);
+}

@@ -1,0 +1,86 @@
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace Levain.Models;
+
+/// <summary>Products of tensors by this program's own kernels. Nothing is recorded for a backward pass.</summary>
+public static class OwnProducts
+{
+    // Up to so many pixels, laying a weight out for libtorch's convolution costs more than it saves.
+    private const long SmallMap = 1024;
+
+    /// <summary>Whether products of such tensors are formed here: fp32, on a processor with AVX-512.</summary>
+    /// <param name="one">Tells type and device for all.</param>
+    public static bool Suit(Tensor one) => Engine.OwnKernels && one.dtype == ScalarType.Float32 && one.device_type == DeviceType.CPU;
+
+    /// <summary>a·b, [M, N] of [M, K] and [K, N], each dense along one dimension. The caller's scope owns it.</summary>
+    public static Tensor Of(Tensor a, Tensor b)
+    {
+        var c = empty([a.size(0), b.size(1)]);
+        Run(a, b, c, add: false);
+        return c;
+    }
+
+    /// <summary>c += a·b.</summary>
+    /// <param name="c">[M, N] in any order.</param>
+    public static void Add(Tensor c, Tensor a, Tensor b) => Run(a, b, c, add: true);
+
+    /// <summary>Whether a convolution belongs here: a small map whose size it keeps.</summary>
+    internal static bool SuitConvolution(Tensor x, Tensor weight, LayerShape shape) =>
+        shape.Stride == (1, 1) && shape.Kernel.H == shape.Kernel.W && shape.Padding == (shape.Kernel.H / 2, shape.Kernel.H / 2) && shape.Kernel.H % 2 == 1
+        && x.size(2) * x.size(3) < SmallMap && x.size(2) * x.size(3) % Tiles.Lanes == 0 && weight.is_contiguous();
+
+    /// <summary>x·Wᵀ + bias, [M, O] of [M, I] and [O, I]; the caller's scope owns it.</summary>
+    internal static Tensor Linear(Tensor x, Tensor weight, Tensor? bias)
+    {
+        using var turned = weight.t();
+        if (bias is null) return Of(x, turned);
+        var y = empty([x.size(0), weight.size(0)]).copy_(bias);
+        Run(x, turned, y, add: true);
+        return y;
+    }
+
+    /// <summary>A 1×1 convolution over maps that lie channel by channel: W·x + bias, [B, O, H, W] of [B, I, H, W] and [O, I]; the caller's scope owns it.</summary>
+    internal static Tensor Pointwise(Tensor x, Tensor weight, Tensor? bias)
+    {
+        using var scope = NewDisposeScope();
+        var dense = x.contiguous();
+        var y = empty([x.size(0), weight.size(0), x.size(2), x.size(3)]);
+        if (bias is not null) y.copy_(bias.view(1, -1, 1, 1));
+        for (var i = 0L; i < x.size(0); i++) Run(weight, dense.select(0, i).flatten(1), y.select(0, i).flatten(1), bias is not null);
+        return y.MoveToOuterDisposeScope();
+    }
+
+    /// <summary>A convolution that <see cref="SuitConvolution"/> holds for, [B, O, H, W] of [B, I, H, W]; the caller's scope owns it.</summary>
+    internal static Tensor Convolve(Tensor x, Tensor weight, Tensor? bias)
+    {
+        using var scope = NewDisposeScope();
+        var dense = x.contiguous();
+        var y = empty([x.size(0), weight.size(0), x.size(2), x.size(3)]);
+        if (bias is null) y.zero_();
+        else y.copy_(bias.view(1, -1, 1, 1));
+        for (var i = 0L; i < x.size(0); i++) Convolution.Add(dense.select(0, i), weight, y.select(0, i));
+        return y.MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The way back: the input's gradient, [B, I, H, W], for the output's; the caller's scope owns it.</summary>
+    internal static Tensor ConvolveBack(Tensor gradient, Tensor weight)
+    {
+        using var scope = NewDisposeScope();
+        var dense = gradient.contiguous();
+        var dx = empty([gradient.size(0), weight.size(1), gradient.size(2), gradient.size(3)]);
+        for (var i = 0L; i < gradient.size(0); i++) Convolution.Back(dense.select(0, i), weight, dx.select(0, i));
+        return dx.MoveToOuterDisposeScope();
+    }
+
+    private static void Run(Tensor a, Tensor b, Tensor c, bool add)
+    {
+        using var scope = NewDisposeScope();
+        var (left, right) = (Dense(a), Dense(b));
+        Gemm.Run(new(left), new(right), new(c), add);
+        foreach (var tensor in (Tensor[])[left, right, a, b, c]) GC.KeepAlive(tensor);
+    }
+
+    // An expanded vector, as the gradient of a sum is one, lies dense along neither dimension.
+    private static Tensor Dense(Tensor matrix) => matrix.stride(0) == 1 || matrix.stride(1) == 1 ? matrix : matrix.contiguous();
+}

@@ -1,0 +1,91 @@
+using Levain.Models;
+using Xunit;
+using static TorchSharp.torch;
+
+namespace Levain.Tests.Models;
+
+/// <summary>Our own products and convolutions have libtorch's numbers, whatever the sizes and whichever way the operands lie.</summary>
+public sealed class OwnProductsTests
+{
+    private const double Tolerance = 2e-6;      // relative: fp32 sums of up to a thousand terms, not many of which cancel, in another order
+
+    [Theory]
+    [InlineData(1, 1, 1)]
+    [InlineData(7, 5, 3)]
+    [InlineData(8, 32, 512)]
+    [InlineData(9, 33, 513)]
+    [InlineData(77, 320, 100)]
+    [InlineData(40, 16, 1030)]
+    [InlineData(3, 300, 600)]
+    public void Products_of_any_size_and_order(int rows, int columns, int depth)
+    {
+        if (!Engine.OwnKernels) return;         // libtorch's are used everywhere then
+        using var scope = NewDisposeScope();
+        Tensor[] lefts = [Wave(rows, depth), Wave(depth, rows).t()], rights = [Wave(depth, columns), Wave(columns, depth).t()];
+        foreach (var a in lefts)
+            foreach (var b in rights)
+            {
+                var expected = a.mm(b);
+                Same(expected, OwnProducts.Of(a, b));
+                foreach (var sum in (Tensor[])[ones(rows, columns), ones(columns, rows).t()])
+                {
+                    OwnProducts.Add(sum, a, b);
+                    Same(expected + 1, sum);
+                }
+            }
+        Same(Wave(rows, depth).mm(ones(1, 1).expand(depth, columns)), OwnProducts.Of(Wave(rows, depth), ones(1, 1).expand(depth, columns)));
+    }
+
+    [Theory]
+    [InlineData(3, 5, 3, 4, 4)]
+    [InlineData(17, 24, 3, 8, 16)]
+    [InlineData(64, 40, 3, 16, 16)]
+    [InlineData(20, 9, 5, 16, 3)]
+    public void A_layer_goes_forwards_and_backwards_as_libtorch_does(int inputs, int outputs, int kernel, int height, int width)
+    {
+        if (!Engine.OwnKernels) return;
+        using var scope = NewDisposeScope();
+        using var layer = new Conv2dLayer(inputs, outputs, kernel, Compute.Cpu);
+        using (no_grad())
+        {
+            layer.Weight.copy_(Wave(outputs, inputs, kernel, kernel));
+            layer.Bias!.copy_(Wave(outputs));
+        }
+        foreach (var dense in (bool[])[true, false])
+        {
+            var x = dense ? Wave(2, inputs, height, width) : Wave(2, height, width, inputs).permute(0, 3, 1, 2);
+            x = x.detach().requires_grad_(true);
+            var expected = nn.functional.conv2d(x, layer.Weight, layer.Bias, padding: [kernel / 2, kernel / 2]);
+            var gradient = expected.detach().sin();
+            var found = layer.call(x);
+            Same(expected, found);
+            Same(autograd.grad([expected], [x], [gradient])[0], autograd.grad([found], [x], [gradient])[0]);
+            using var frozen = no_grad();
+            Assert.True(found.equal(layer.call(x)).all().item<bool>());        // recorded or not: the same bits
+        }
+    }
+
+    [Fact]
+    public void A_frozen_layer_without_its_bias_still_hands_its_gradient_on()
+    {
+        using var scope = NewDisposeScope();
+        using var layer = new LinearLayer(24, 40, Compute.Cpu);
+        using (no_grad())
+        {
+            layer.Weight.copy_(Wave(40, 24));
+            layer.Bias!.copy_(Wave(40));
+        }
+        var x = Wave(2, 5, 24).requires_grad_(true);
+        layer.Apply(x, layer.Weight, null).sum().backward();
+        Same(layer.Weight.sum([0L]).expand(2, 5, 24), x.grad!);
+    }
+
+    private static void Same(Tensor expected, Tensor found)
+    {
+        Assert.Equal(expected.shape, found.shape);
+        var off = ((found - expected).norm() / (expected.norm() + 1e-3)).item<float>();
+        Assert.True(off <= Tolerance, $"off by {off}.");
+    }
+
+    private static Tensor Wave(params long[] shape) => sin(arange(shape.Aggregate(1L, (product, side) => product * side), dtype: ScalarType.Float32).mul_(0.7f)).add_(0.5f).view(shape);
+}
