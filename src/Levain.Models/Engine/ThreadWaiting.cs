@@ -10,13 +10,13 @@ namespace Levain.Models;
 /// </remarks>
 internal static partial class ThreadWaiting
 {
-    private const double BusyPercent = 50;
-    private const int KeepExisting = 0;
+    private const double BusyPercent = 20, QuietShare = 0.25;
+    private const int KeepExisting = 0, LookMilliseconds = 50;
 
     /// <summary>Lets threads sleep where other programs keep the processor busy. Call it before libtorch is loaded; a setting of the user's stays.</summary>
     public static void SleepWhereBusy()
     {
-        if (!OperatingSystem.IsLinux() || !IsBusy()) return;
+        if (!OperatingSystem.IsLinux() || !WasBusy() || !IsBusy()) return;
         try
         {
             _ = setenv("GOMP_SPINCOUNT", "0", KeepExisting);
@@ -28,18 +28,40 @@ internal static partial class ThreadWaiting
     }
 
     // "some avg10=12.34 …": share of the last ten seconds in which a thread had to wait for a processor (kernel.org, accounting/psi).
+    private static bool WasBusy()
+    {
+        const string Field = "some avg10=";
+        return FirstLine("/proc/pressure/cpu") is { } line && line.StartsWith(Field, StringComparison.Ordinal)
+            && double.TryParse(line.AsSpan(Field.Length, line.IndexOf(' ', Field.Length) - Field.Length), CultureInfo.InvariantCulture, out var percent) && percent > BusyPercent;
+    }
+
+    // What was busy a moment ago may have been a run of our own that has just ended: processors that idle now are free.
     private static bool IsBusy()
     {
-        const string Pressure = "/proc/pressure/cpu", Field = "some avg10=";
+        var (idle, all) = Times();
+        Thread.Sleep(LookMilliseconds);
+        var (idleNow, allNow) = Times();
+        return idleNow - idle < QuietShare * (allNow - all);
+    }
+
+    // "cpu user nice system idle iowait …", of all processors together, in hundredths of a second.
+    private static (long Idle, long All) Times()
+    {
+        const int Idle = 3;
+        var fields = (FirstLine("/proc/stat") ?? "").Split(' ', StringSplitOptions.RemoveEmptyEntries).Skip(1).Select(field => long.TryParse(field, CultureInfo.InvariantCulture, out var ticks) ? ticks : 0).ToArray();
+        return fields.Length > Idle ? (fields[Idle], fields.Sum()) : default;
+    }
+
+    // Null on kernels without the accounting.
+    private static string? FirstLine(string path)
+    {
         try
         {
-            var line = File.Exists(Pressure) ? File.ReadLines(Pressure).FirstOrDefault() : null;
-            return line?.StartsWith(Field, StringComparison.Ordinal) == true
-                && double.TryParse(line.AsSpan(Field.Length, line.IndexOf(' ', Field.Length) - Field.Length), CultureInfo.InvariantCulture, out var percent) && percent > BusyPercent;
+            return File.Exists(path) ? File.ReadLines(path).FirstOrDefault() : null;
         }
         catch (Exception refused) when (refused is IOException or UnauthorizedAccessException)
         {
-            return false;               // kernels without the accounting
+            return null;
         }
     }
 
