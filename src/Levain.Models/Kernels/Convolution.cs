@@ -56,18 +56,20 @@ internal static unsafe class Convolution
         var (taps, side) = (size.Side * size.Side, size.Side);
         var first = stackalloc long[Tiles.Columns];
         for (var i = 0; i < count; i++) first[i] = (column + i) / size.Width * size.Wide + (column + i) % size.Width;
-        var runs = size.Width % Tiles.Lanes == 0 && count == Tiles.Columns;
+        var run = size.Width % Tiles.Lanes == 0 ? Tiles.Lanes : size.Width % 8 == 0 ? 8 : size.Width % 4 == 0 ? 4 : 1;      // pixels side by side
+        if (count % run != 0) run = 1;
         for (var i = k; i < k + depth; i++, to += Tiles.Columns)
         {
             var (channel, tap) = (i / taps, i % taps);
             var cell = padded + channel * size.Plane + tap / side * size.Wide + tap % side;
-            if (runs)
-            {
-                Vector512.Load(cell + first[0]).Store(to);
-                Vector512.Load(cell + first[Tiles.Lanes]).Store(to + Tiles.Lanes);
-                continue;
-            }
-            for (var j = 0; j < count; j++) to[j] = cell[first[j]];
+            for (var j = 0; j < count; j += run)
+                switch (run)
+                {
+                    case Tiles.Lanes: Vector512.Load(cell + first[j]).Store(to + j); break;
+                    case 8: Vector256.Load(cell + first[j]).Store(to + j); break;
+                    case 4: Vector128.Load(cell + first[j]).Store(to + j); break;
+                    default: to[j] = cell[first[j]]; break;
+                }
             for (var j = count; j < Tiles.Columns; j++) to[j] = 0;
         }
     }

@@ -19,11 +19,12 @@ internal static unsafe class Numbers
     }
 
     /// <summary>to += from.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Add(float* from, float* to, int count)
     {
         var i = 0;
         for (; i <= count - Vector512<float>.Count; i += Vector512<float>.Count) (Vector512.Load(to + i) + Vector512.Load(from + i)).Store(to + i);
+        for (; i <= count - Vector128<float>.Count; i += Vector128<float>.Count) (Vector128.Load(to + i) + Vector128.Load(from + i)).Store(to + i);
         for (; i < count; i++) to[i] += from[i];
     }
 
