@@ -1,5 +1,4 @@
 using Levain.Models;
-using TorchSharp;
 using Xunit;
 using static TorchSharp.torch;
 
