@@ -123,12 +123,19 @@ public abstract class OutputRotation : Adapter
     /// <summary>What dropout does to the rotation before it is weighed against standing still.</summary>
     private protected virtual Tensor Dropping(Tensor rotations) => rotations;
 
+    // Of several large matrices at once, on several threads, libtorch's LU decomposition hands oneMKL pivots that are not there yet, and fails.
+    private static Tensor Inverse(Tensor blocks)
+    {
+        const long SafeSide = 64;
+        return blocks.shape[^1] <= SafeSide ? linalg.inv(blocks) : stack([.. blocks.flatten(0, -3).unbind(0).Select(linalg.inv)]).view(blocks.shape);
+    }
+
     // m·R + (1 − m)·I for every block.
     private Tensor Matrices(double strength)
     {
         var q = Limited(blocks.Value.sub(blocks.Value.transpose(-1, -2)));
         var one = eye(q.shape[^1], dtype: q.dtype, device: q.device);
-        var turned = one.add(q).matmul(linalg.inv(one.sub(q)));
+        var turned = one.add(q).matmul(Inverse(one.sub(q)));
         var weighed = Dropping(strength == 1 ? turned : turned.mul(strength));
         return strength == 1 ? weighed : weighed.add(one, 1 - strength);
     }

@@ -186,6 +186,28 @@ public sealed class ForwardTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public void Large_blocks_turn_alike_on_one_thread_and_on_two()
+    {
+        using var scope = NewDisposeScope();
+        using var frozen = no_grad();
+        var weight = Synth.Input("turned.w", 640 * 24).view(640, 24);
+        var shape = new LayerShape(LayerKind.Linear, 24, 640, (1, 1), (1, 1), (0, 0));
+        var layer = new FakeLayer("mid_block.attentions.0.proj_in", shape, () => weight);
+        using var network = Create(layer, new() { Family = AdapterFamilies.KohyaOft.Name, Rank = 4 });
+        Assert.Contains(network.Adapters[0].Parameters, parameter => parameter.Value.shape is [.., > 1, >= 160, >= 160]);
+        network.Values.mul_(0.01);
+        var threads = get_num_threads();
+        var weights = new List<Tensor>();
+        foreach (var count in new[] { 1, 2 })
+        {
+            set_num_threads(count);
+            try { weights.Add(network.Adapters[0].WeightDelta()); }
+            finally { set_num_threads(threads); }
+        }
+        Close(weights[0], weights[1], 1e-6, "two threads");
+    }
+
+    [Fact]
     public void Networks_in_one_slot_add_up_and_leave_no_trace()
     {
         using var scope = NewDisposeScope();
