@@ -1,6 +1,5 @@
 using Levain.Cli.Watching;
 using Levain.Core;
-using Levain.Data;
 using Levain.Models;
 using Levain.Training;
 using Levain.Training.Planning;
@@ -57,16 +56,5 @@ internal sealed class Baking(Screen screen)
         if (log.Json) yield return lastStep is { } at ? JsonLog.Resume(lines, at, TimeProvider.System) : JsonLog.Create(lines, TimeProvider.System);
         if (plan.Settings.Schedule.Type is ScheduleType.RangeTest) yield return new RateRangePlot(Path.Combine(output.Folder, RangePlotName), lastStep is null ? null : JsonLog.Earlier(lines));
         if (log.Plot) yield return new LossPlot(Path.Combine(output.Folder, PlotName), lastStep is null ? null : JsonLog.Losses(lines));
-    }
-
-    /// <summary>Says how far indexing is, where it takes long enough to be wondered about.</summary>
-    private sealed class Indexing(Screen screen) : IProgress<DataProgress>
-    {
-        private const int Every = 1000;
-
-        public void Report(DataProgress value)
-        {
-            if (value.Done % Every == 0 && value.Done > 0) screen.Note($"{value.Phase}: {value.Done} of {value.Total}");
-        }
     }
 }

@@ -97,6 +97,7 @@ public sealed class KohyaTests
         Assert.True(found.Code == 0, found.ToString());
         var told = JsonDocument.Parse(found.Output).RootElement;
         Assert.Equal(25, told.GetProperty("weights").GetArrayLength());
+        Assert.Contains("caching latents", found.Error);
         Assert.Equal("M00", told.GetProperty("blocks")[0].GetProperty("block").GetString());
         Assert.Equal(["block-rates.png", "pictures", "run.toml"], Directory.EnumerateFileSystemEntries(run.Folder).Select(Path.GetFileName).Order(StringComparer.Ordinal));
     }

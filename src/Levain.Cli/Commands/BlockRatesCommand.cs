@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using Levain.Cli.Watching;
 using Levain.Core;
 using Levain.Generation;
 using Levain.Models;
@@ -46,11 +47,14 @@ internal static class BlockRatesCommand
     private static BlockRateFinding Find(BlockRateSearch search, RunSettings settings, Problems problems, bool skipBroken, EngineOptions engine, Screen screen, CancellationToken stop)
     {
         using var random = new RunRandom(settings.Training.Seed!.Value);
-        if (RunPlan.Make(settings, problems, random.Python, skipBroken, cancel: stop) is not { } plan) throw new SettingsException(problems.All);
+        if (RunPlan.Make(settings, problems, random.Python, skipBroken, progress: new Indexing(screen), cancel: stop) is not { } plan) throw new SettingsException(problems.All);
         var compute = Engine.Start(engine);
         using var model = StableDiffusion.Open(settings.Model.Base!, compute, settings.Model.Vae);
-        using var run = new Run(plan, random, model, cancel: stop);
-        return search.Find(run, (done, all) => screen.Note($"{done} of {all}"), stop);
+        return RunWatch.Show(screen, events =>
+        {
+            using var run = new Run(plan, random, model, events: events, cancel: stop);
+            return search.Find(run, (done, all) => screen.Note($"{done} of {all} trials done"), stop);
+        });
     }
 
     private static void Tell(BlockRateFinding finding, BlockRateSearch search, string plot, Screen screen)

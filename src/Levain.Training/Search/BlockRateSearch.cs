@@ -63,9 +63,12 @@ public sealed class BlockRateSearch
     /// <param name="run">A run of what <see cref="Prepare"/> gave, ready for its first step.</param>
     /// <param name="done">Told after each trial: how many are done, and how many there are.</param>
     /// <param name="cancel">Looked at between two steps.</param>
+    /// <exception cref="SettingsException">The network has adapters in none of <see cref="Blocks"/>.</exception>
     public BlockRateFinding Find(Run run, Action<int, int>? done = null, CancellationToken cancel = default)
     {
-        var blocks = run.Trained.Groups.Select(group => BlockOf(group.Name)).OfType<int>().Distinct().Where(block => Blocks.Count == 0 || Blocks.Contains(NameOf(block))).ToList();
+        var adapted = run.Trained.Groups.Select(group => BlockOf(group.Name)).OfType<int>().Distinct().ToList();
+        var blocks = adapted.Where(block => Blocks.Count == 0 || Blocks.Contains(NameOf(block))).ToList();
+        if (blocks.Count == 0) throw new SettingsException([new("--blocks", $"names {string.Join(' ', Blocks)}, where the network has no adapters.", $"It has some in {string.Join(' ', adapted.Select(NameOf))}.")]);
         var (made, all) = (0, 3 + 2 * blocks.Count);
         double make(int steps, Func<int, double> factor)
         {

@@ -57,6 +57,14 @@ public sealed class BlockRateSearchTests
         Assert.Equal(["--steps", "--factor", "network.family", "dataset.validation_split", "optimizer.type"], problems.All.Select(problem => problem.Where));
     }
 
+    [Fact]
+    public void Blocks_without_adapters_are_told_before_any_trial()
+    {
+        using var folder = new TemporaryFolder();
+        var search = new BlockRateSearch(Settings(folder)) { Steps = 2, Blocks = ["BASE", "IN00"] };
+        Assert.StartsWith("--blocks: names BASE IN00, where the network has no adapters. It has some in IN01 ", Assert.Throws<SettingsException>(() => Find(search, folder)).Message);
+    }
+
     private static RunSettings Settings(TemporaryFolder folder)
     {
         var settings = SmallRun.Settings(folder);
