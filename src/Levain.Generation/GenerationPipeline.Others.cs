@@ -25,6 +25,15 @@ public sealed partial class GenerationPipeline
     /// <summary>Everyone who draws at a picture.</summary>
     private IEnumerable<GenerationPipeline> All(GenerationRequest request) => ((GenerationPipeline?[])[this, SecondPass(request), Refiner(request)]).OfType<GenerationPipeline>().Distinct();
 
+    /// <summary>Opens what a request names, before anything is drawn, and closes the rest.</summary>
+    private void OpenOthers(GenerationRequest request, Problems problems)
+    {
+        CloseOthers(request);
+        var second = SecondPass(request);
+        if (Refiner(request) is { } refiner)
+            problems.Require(refiner.model.UNet.Spec.FurtherChannels == second.model.UNet.Spec.FurtherChannels, "refiner", $"is {request.Refiner!.Checkpoint}, and only one of it and the base is an inpainting checkpoint.", "Use two of one kind.");
+    }
+
     private void CloseOthers(GenerationRequest? request = null)
     {
         foreach (var path in others.Keys.Where(path => path != request?.Hires?.Checkpoint && path != request?.Refiner?.Checkpoint).ToList())
@@ -66,8 +75,6 @@ public sealed partial class GenerationPipeline
     private Refinement? Refine(GenerationRequest request, ReadPrompt read, int pictures, double scale, int calls, int? hiresCalls, List<string> notes)
     {
         if (Refiner(request) is not { } refiner) return null;
-        if (refiner.model.UNet.Spec.FurtherChannels != SecondPass(request).model.UNet.Spec.FurtherChannels)
-            throw new SettingsException([new("refiner", $"is {request.Refiner!.Checkpoint}, and only one of it and the base is an inpainting checkpoint.", "Use two of one kind.")]);
         // Where both are one checkpoint its networks act already, and act on.
         var told = new List<string>();
         var (conditioning, _) = refiner.Take(read, request, told);

@@ -140,9 +140,9 @@ public sealed partial class GenerationPipeline : IDisposable
         var problems = new Problems();
         request.Check(problems);
         problems.ThrowIfAny();
+        OpenOthers(request, problems);
         if (model.Compute.Device.type == TorchSharp.DeviceType.CPU) MemoryEstimate.Of(request, model).Check(problems, SystemMemory.Available);
         problems.ThrowIfAny();
-        CloseOthers(request);
     }
 
     private Drawn Walk(GenerationRequest request, int batch, IProgress<GenerationProgress>? progress, CancellationToken cancel)

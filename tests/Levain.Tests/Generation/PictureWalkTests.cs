@@ -170,6 +170,19 @@ public sealed class PictureWalkTests : IDisposable
     }
 
     [Fact]
+    public void Another_checkpoint_that_cannot_be_used_is_told_before_anything_is_drawn()
+    {
+        using var folder = new TemporaryFolder();
+        var (broken, inpainting, drawn) = (Path.Combine(folder.Path, "broken.safetensors"), Path.Combine(folder.Path, "inpaint.safetensors"), new Watch(_ => Assert.Fail("A step was made.")));
+        File.WriteAllText(broken, "no checkpoint");
+        WithFurtherChannels(Base, inpainting);
+        var larger = Girl with { Hires = new() { Scale = 1.5, Denoise = 0.5 } };
+        Assert.Throws<CheckpointException>(() => pipeline.Draw(larger with { Hires = larger.Hires with { Checkpoint = broken } }, drawn));
+        Assert.Throws<CheckpointException>(() => pipeline.Draw(larger with { Refiner = new(broken) }, drawn));
+        Assert.Contains("only one of it and the base is an inpainting checkpoint", Assert.Throws<SettingsException>(() => pipeline.Draw(larger with { Refiner = new(inpainting) }, drawn)).Message);
+    }
+
+    [Fact]
     public void Decoding_in_tiles_gives_the_whole_picture()
     {
         using var scope = NewDisposeScope();
