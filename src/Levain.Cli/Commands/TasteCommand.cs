@@ -59,7 +59,7 @@ internal static class TasteCommand
                 {
                     cells[(cell.X, cell.Y, cell.Z)] = $"{CellFolder}/{cell.File}";
                     screen.Note($"{done} of {count}: {Markup.Escape(cell.File)}");
-                }, stop);
+                }, (done, count) => screen.Note($"compared {done} of {count}"), stop);
                 AtomicFile.WriteText(Path.Combine(folder, PageFile), TastePage.Of(tasting, result, (x, y, z) => cells[(x, y, z)]));
                 var told = new { ok = true, page = Path.Combine(folder, PageFile), figures = result.Figures, suggestion = result.Best < 0 ? null : result.Figures[result.Best], result.Reason, drawn = result.Grid.Drawn };
                 AtomicFile.WriteText(Path.Combine(folder, FiguresFile), Screen.ToJson(told));

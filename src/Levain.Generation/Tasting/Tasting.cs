@@ -81,11 +81,12 @@ public sealed partial record Tasting(GenerationRequest Request, IReadOnlyList<st
 
     /// <summary>Draws what is not there yet, and measures.</summary>
     /// <inheritdoc cref="XyzGrid.Draw"/>
-    public TasteResult Draw(BaseShelf bases, GridFolder? folder = null, Action<int, int, GridEntry>? done = null, CancellationToken cancel = default)
+    /// <param name="compared">Told after each picture that was looked at for its likeness: how many were, and how many there are.</param>
+    public TasteResult Draw(BaseShelf bases, GridFolder? folder = null, Action<int, int, GridEntry>? done = null, Action<int, int>? compared = null, CancellationToken cancel = default)
     {
         var grid = Grid();
         var result = grid.Draw(bases, folder, done, cancel);
-        var (like, likeAlone) = Training.Count == 0 ? (null, null) : Likenesses(bases, result.Pictures);
+        var (like, likeAlone) = Training.Count == 0 ? (null, null) : Likenesses(bases, result.Pictures, compared, cancel);
         var figures = new List<TasteFigure>();
         for (var x = 1; x < grid.X.Values.Count; x++)
         {
@@ -99,18 +100,28 @@ public sealed partial record Tasting(GenerationRequest Request, IReadOnlyList<st
     }
 
     /// <summary>The likeness of every column but the base's, with the word and without.</summary>
-    private (IReadOnlyList<double> With, IReadOnlyList<double> Alone) Likenesses(BaseShelf bases, Picture[,,] pictures)
+    private (IReadOnlyList<double> With, IReadOnlyList<double> Alone) Likenesses(BaseShelf bases, Picture[,,] pictures, Action<int, int>? compared, CancellationToken cancel)
     {
         using var scope = NewDisposeScope();
         using var features = bases.For(new(Request)).OnBase(model => new PictureFeatures(model, Request.Size));
         // Spread over the set: more pictures than these change little and cost a pass of the U-Net each.
         var step = Math.Max(1, (Training.Count + MostTraining - 1) / MostTraining);
-        using var training = new Likeness([.. Training.Where((_, i) => i % step == 0).Select(features.Of)]);
+        var chosen = Training.Where((_, i) => i % step == 0).ToList();
+        var (done, all) = (0, chosen.Count + pictures.Length);
+        using var training = new Likeness([.. chosen.Select(Look)]);
         return (Of(0), Of(1));
 
         IReadOnlyList<double> Of(int z) => training.Of(Seen(0, z), Enumerable.Range(1, pictures.GetLength(0) - 1).Select(x => Seen(x, z)));
 
-        List<Tensor> Seen(int x, int z) => [.. Column(pictures, x, z).Select(features.Of)];
+        List<Tensor> Seen(int x, int z) => [.. Column(pictures, x, z).Select(Look)];
+
+        Tensor Look(Picture picture)
+        {
+            cancel.ThrowIfCancellationRequested();
+            var seen = features.Of(picture);
+            compared?.Invoke(++done, all);
+            return seen;
+        }
     }
 
     private static List<Picture> Column(Picture[,,] pictures, int x, int z) => [.. Enumerable.Range(0, pictures.GetLength(1)).Select(y => pictures[x, y, z])];

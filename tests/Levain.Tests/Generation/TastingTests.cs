@@ -39,7 +39,11 @@ public sealed class TastingTests : IDisposable
         Assert.True(result.Figures[1] is { Change: > 0.01, Leak: > 0.01, Likeness: not 0, LeakLikeness: not null });
         Assert.Equal(1, result.Best);
         Assert.StartsWith("mochi-kohya at 1: With its word ", result.Reason);
-        Assert.Equal(0, tasting.Draw(bases, kept).Grid.Drawn);
+        var compared = new List<(int, int)>();
+        Assert.Equal(0, tasting.Draw(bases, kept, compared: (done, all) => compared.Add((done, all))).Grid.Drawn);
+        Assert.Equal(Enumerable.Range(1, 14).Select(done => (done, 14)), compared);       // 12 drawn, 2 of the training
+        using var stop = new CancellationTokenSource();
+        Assert.Throws<OperationCanceledException>(() => tasting.Draw(bases, kept, compared: (_, _) => stop.Cancel(), cancel: stop.Token));
 
         var page = TastePage.Of(tasting with { Trigger = "<b>mochi</b>" }, result, (x, y, z) => $"pictures/{x}-{y}-{z}.png");
         Assert.Equal(12, page.Split("<img ").Length - 1);
