@@ -48,18 +48,16 @@ internal sealed class PictureArguments
         return start with
         {
             Prompt = "",
-            NegativePrompt = Chosen(negative, start.NegativePrompt),
+            NegativePrompt = given.Written(negative, start.NegativePrompt),
             Styles = given.GetValue(style) ?? [],
             Seed = Seeds(given, problems, told).FirstOrDefault(),
-            Sampler = Chosen(sampler, start.Sampler),
-            Steps = Chosen(steps, start.Steps),
-            CfgScale = Chosen(cfg, start.CfgScale),
-            Size = Cells(PictureOptions.Size(Chosen(size, start.Size.ToString()), "--size", problems) ?? start.Size, screen),
-            ClipSkip = Chosen(clipSkip, start.ClipSkip),
-            Noise = Chosen(noise, start.Noise),
+            Sampler = given.Written(sampler, start.Sampler),
+            Steps = given.Written(steps, start.Steps),
+            CfgScale = given.Written(cfg, start.CfgScale),
+            Size = Cells(PictureOptions.Size(given.Written(size, start.Size.ToString()), "--size", problems) ?? start.Size, screen),
+            ClipSkip = given.Written(clipSkip, start.ClipSkip),
+            Noise = given.Written(noise, start.Noise),
         };
-
-        T Chosen<T>(Option<T> option, T otherwise) => given.GetResult(option) is { Implicit: false } ? given.GetValue(option)! : otherwise;
     }
 
     /// <summary>The size that is drawn where sides are no multiples of 8 px: the next below, as the webui cuts them.</summary>
@@ -72,7 +70,7 @@ internal sealed class PictureArguments
 
     /// <summary>The seeds, in order.</summary>
     public IReadOnlyList<long> Seeds(ParseResult given, Problems problems, GenerationRequest? told = null) =>
-        told is not null && given.GetResult(seeds) is not { Implicit: false } ? [told.Seed] : List<long>(given.GetValue(seeds), "--seed", problems);
+        told is not null && !given.IsWritten(seeds) ? [told.Seed] : List<long>(given.GetValue(seeds), "--seed", problems);
 
     /// <summary>Opens the base; the caller disposes it.</summary>
     public StableDiffusion OpenBase(ParseResult given) => StableDiffusion.Open(given.GetValue(origin)!, Engine.Start(new() { Device = given.GetValue(device)! }), given.GetValue(vae));

@@ -132,16 +132,14 @@ internal sealed class PictureOptions
             KeepsColours = given.GetValue(keepColours),
             Inpaint = hidden is null ? null : new InpaintOptions(hidden)
             {
-                Blur = Chosen(maskBlur, told?.Inpaint?.Blur),
-                Content = Chosen(maskContent, told?.Inpaint?.Content),
-                OnlyMasked = Chosen(onlyMasked, told?.Inpaint?.OnlyMasked),
-                Padding = Chosen(maskPadding, told?.Inpaint?.Padding),
-                Invert = Chosen(maskInvert, told?.Inpaint?.Invert),
+                Blur = given.Written(maskBlur, told?.Inpaint?.Blur),
+                Content = given.Written(maskContent, told?.Inpaint?.Content),
+                OnlyMasked = given.Written(onlyMasked, told?.Inpaint?.OnlyMasked),
+                Padding = given.Written(maskPadding, told?.Inpaint?.Padding),
+                Invert = given.Written(maskInvert, told?.Inpaint?.Invert),
                 ConditioningWeight = told?.Inpaint?.ConditioningWeight ?? 1,
             },
         };
-
-        T Chosen<T>(Option<T> option, T? otherwise) where T : struct => given.GetResult(option) is { Implicit: false } || otherwise is null ? given.GetValue(option) : otherwise.Value;
     }
 
     // A second pass that a picture tells of keeps what is not written anew.
@@ -153,14 +151,12 @@ internal sealed class PictureOptions
         {
             Scale = given.GetValue(hires) ?? start.Scale,
             Size = Size(given.GetValue(hiresSize), "--hires-size", problems) ?? (given.GetValue(hires) is null ? start.Size : null),
-            Upscaler = Chosen(upscaler, start.Upscaler),
-            Steps = Chosen(hiresSteps, start.Steps),
-            Denoise = Chosen(hiresDenoise, start.Denoise),
+            Upscaler = given.Written(upscaler, start.Upscaler),
+            Steps = given.Written(hiresSteps, start.Steps),
+            Denoise = given.Written(hiresDenoise, start.Denoise),
             Sampler = given.GetValue(hiresSampler) ?? start.Sampler,
             Checkpoint = given.GetValue(hiresCheckpoint) ?? start.Checkpoint,
         };
-
-        T Chosen<T>(Option<T> option, T otherwise) => given.GetResult(option) is { Implicit: false } ? given.GetValue(option)! : otherwise;
     }
 
     private RefinerOptions? Refiner(ParseResult given, Problems problems, ToldPicture? source)
