@@ -67,7 +67,7 @@ public sealed record SampleSettings
     /// <summary>Draws before the first step too. Default false.</summary>
     public bool AtFirst { get; init; }
 
-    /// <summary>Name of the sampler, as <c>euler_a</c> or <c>DPM++ 2M Karras</c>. or one of kohya's (<c>pndm</c>, <c>dpmsolver++</c>, <c>dpmsingle</c>). Default <c>euler_a</c>.</summary>
+    /// <summary>Name of the sampler, as <c>euler_a</c> or <c>DPM++ 2M Karras</c>, or one of kohya's (<c>pndm</c>, <c>dpmsolver++</c>, <c>dpmsingle</c>). Default <c>euler_a</c>.</summary>
     public string Sampler { get; init; } = "euler_a";
 
     /// <summary>What to draw.</summary>
