@@ -7,22 +7,6 @@ using Levain.Generation;
 
 namespace Levain.Cli;
 
-/// <summary>A picture that is drawn again.</summary>
-/// <param name="Path">Its file.</param>
-/// <param name="Read">What it says.</param>
-/// <param name="Note">Tells the user something about it.</param>
-internal sealed record ToldPicture(string Path, ReadInfotext Read, Action<string> Note)
-{
-    /// <summary>What it says of a picture it began with; null where it began with noise.</summary>
-    public ToldImg2Img? Img2Img => Read.Img2Img;
-
-    /// <summary>Its fields.</summary>
-    public IReadOnlyDictionary<string, string> Fields => Read.Fields;
-
-    /// <summary>A field as a number; null where it is none.</summary>
-    public double? Number(string field) => double.TryParse(Fields.GetValueOrDefault(field), CultureInfo.InvariantCulture, out var number) ? number : null;
-}
-
 /// <summary>The words of commands that draw: pictures to begin with, masks, a second pass, batches, seeds and guidance.</summary>
 internal sealed class PictureOptions
 {
@@ -77,8 +61,8 @@ internal sealed class PictureOptions
     /// <param name="told">The picture whose text <paramref name="request"/> comes from, with what it says of one it began with; null for none.</param>
     public GenerationRequest Apply(ParseResult given, GenerationRequest request, Problems problems, ToldPicture? told = null)
     {
-        problems.Require(given.GetValue(mask) is null || given.GetValue(init) is not null || told?.Img2Img is not null, "--mask", "is given without --init.", "Name the picture that the mask belongs to.");
-        problems.Require(given.GetValue(denoise) is null || given.GetValue(init) is not null || told?.Img2Img is not null, "--denoise", "is given without --init.", "Name a picture to begin with; a second pass has --hires-denoise.");
+        problems.Require(given.GetValue(mask) is null || given.GetValue(init) is not null || told?.Read.Img2Img is not null, "--mask", "is given without --init.", "Name the picture that the mask belongs to.");
+        problems.Require(given.GetValue(denoise) is null || given.GetValue(init) is not null || told?.Read.Img2Img is not null, "--denoise", "is given without --init.", "Name a picture to begin with; a second pass has --hires-denoise.");
         return request with
         {
             Img2Img = Img2Img(given, problems, told) ?? request.Img2Img,
@@ -114,7 +98,7 @@ internal sealed class PictureOptions
 
     private Img2ImgOptions? Img2Img(ParseResult given, Problems problems, ToldPicture? source)
     {
-        var told = source?.Img2Img;
+        var told = source?.Read.Img2Img;
         var path = given.GetValue(init) ?? told?.FindBeside(source!.Path);
         problems.Require(path is not null || told is null, "--init", $"is not given, and {source?.Path} was drawn from a picture that it does not hold.",
             $"Name that picture: --init FILE{(told?.InitHash is { } hash ? $" (the webui keeps it as {hash}.png)" : "")}.");
@@ -165,10 +149,10 @@ internal sealed class PictureOptions
         Ask(hiresCheckpoint, "Hires checkpoint");
         var path = given.GetValue(refiner);
         problems.Require(path is not null || given.GetValue(refinerSwitch) is null || source is not null, "--refiner-switch", "is given without --refiner.", "Name the base that finishes pictures.");
-        return path is null ? null : new(path) { SwitchAt = given.GetValue(refinerSwitch) ?? source?.Number("Refiner switch at") ?? new RefinerOptions(path).SwitchAt };
+        return path is null ? null : new(path) { SwitchAt = given.GetValue(refinerSwitch) ?? source?.Read.Number("Refiner switch at") ?? new RefinerOptions(path).SwitchAt };
 
-        void Ask(Option<string?> option, string field) => problems.Require(given.GetValue(option) is not null || source?.Fields.ContainsKey(field) is not true, option.Name,
-            $"is not given, and {source?.Path} was drawn with '{source?.Fields.GetValueOrDefault(field)}' too.", $"Name that file: {option.Name} FILE.");
+        void Ask(Option<string?> option, string field) => problems.Require(given.GetValue(option) is not null || source?.Read.Fields.ContainsKey(field) is not true, option.Name,
+            $"is not given, and {source?.Path} was drawn with '{source?.Read.Fields.GetValueOrDefault(field)}' too.", $"Name that file: {option.Name} FILE.");
     }
 
     private static VariationSeed? Variation(string? text, Problems problems)

@@ -15,6 +15,9 @@ public sealed record ReadInfotext(GenerationRequest Request, IReadOnlyDictionary
     /// <summary>What it says of a picture that drawing began with; null where it began with noise.</summary>
     public ToldImg2Img? Img2Img { get; init; }
 
+    /// <summary>A setting as a number; null where it is none.</summary>
+    public double? Number(string field) => InfotextReader.Number(Fields.GetValueOrDefault(field));
+
     /// <summary>Sentences on the files that another picture was drawn with in place of this one's, told by their hashes.</summary>
     /// <param name="other">The other picture's text.</param>
     public IEnumerable<string> OtherFiles(ReadInfotext other)
@@ -233,7 +236,8 @@ public static partial class InfotextReader
         return problems.Any ? null : name;
     }
 
-    private static double? Number(string text) => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number : null;
+    /// <summary>A number as infotexts write it; null where it is none.</summary>
+    internal static double? Number(string? text) => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number : null;
 
     private static long? Whole(string text) => long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) ? number : null;
 

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Security.Cryptography;
 
 namespace Levain.Generation;
@@ -43,7 +42,7 @@ public sealed record ToldImg2Img(double? Denoise)
             },
         };
 
-        double? Number(string key) => double.TryParse(fields.GetValueOrDefault(key), NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number : null;
+        double? Number(string key) => InfotextReader.Number(fields.GetValueOrDefault(key));
     }
 
     /// <summary>Whether a field speaks of a mask.</summary>
