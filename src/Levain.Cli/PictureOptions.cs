@@ -61,8 +61,10 @@ internal sealed class PictureOptions
     /// <param name="told">The picture whose text <paramref name="request"/> comes from, with what it says of one it began with; null for none.</param>
     public GenerationRequest Apply(ParseResult given, GenerationRequest request, Problems problems, ToldPicture? told = null)
     {
-        problems.Require(given.GetValue(mask) is null || given.GetValue(init) is not null || told?.Read.Img2Img is not null, "--mask", "is given without --init.", "Name the picture that the mask belongs to.");
-        problems.Require(given.GetValue(denoise) is null || given.GetValue(init) is not null || told?.Read.Img2Img is not null, "--denoise", "is given without --init.", "Name a picture to begin with; a second pass has --hires-denoise.");
+        var begins = given.GetValue(init) is not null || told?.Read.Img2Img is not null;
+        problems.Require(given.GetValue(mask) is null || begins, "--mask", "is given without --init.", "Name the picture that the mask belongs to.");
+        problems.Require(!given.GetValue(keepColours) || begins, "--keep-colours", "is given without --init.", "Name the picture whose colours are kept.");
+        problems.Require(given.GetValue(denoise) is null || begins, "--denoise", "is given without --init.", "Name a picture to begin with; a second pass has --hires-denoise.");
         return request with
         {
             Img2Img = Img2Img(given, problems, told) ?? request.Img2Img,
@@ -129,7 +131,11 @@ internal sealed class PictureOptions
     // A second pass that a picture tells of keeps what is not written anew.
     private HiresOptions? Hires(ParseResult given, GenerationRequest request, Problems problems)
     {
-        if (given.GetValue(hires) is null && given.GetValue(hiresSize) is null && request.Hires is null) return null;
+        if (given.GetValue(hires) is null && given.GetValue(hiresSize) is null && request.Hires is null)
+        {
+            problems.Require(given.GetValue(hiresCheckpoint) is null, "--hires-checkpoint", "is given without --hires.", "Say how much larger the second pass is: --hires 2.");
+            return null;
+        }
         var start = request.Hires ?? UsualHires;
         return start with
         {
@@ -145,10 +151,11 @@ internal sealed class PictureOptions
 
     private RefinerOptions? Refiner(ParseResult given, Problems problems, ToldPicture? source)
     {
-        Ask(refiner, "Refiner");
+        const string RefinerField = "Refiner";
+        Ask(refiner, RefinerField);
         Ask(hiresCheckpoint, "Hires checkpoint");
         var path = given.GetValue(refiner);
-        problems.Require(path is not null || given.GetValue(refinerSwitch) is null || source is not null, "--refiner-switch", "is given without --refiner.", "Name the base that finishes pictures.");
+        problems.Require(path is not null || given.GetValue(refinerSwitch) is null || source?.Read.Fields.ContainsKey(RefinerField) is true, "--refiner-switch", "is given without --refiner.", "Name the base that finishes pictures.");
         return path is null ? null : new(path) { SwitchAt = given.GetValue(refinerSwitch) ?? source?.Read.Number("Refiner switch at") ?? new RefinerOptions(path).SwitchAt };
 
         void Ask(Option<string?> option, string field) => problems.Require(given.GetValue(option) is not null || source?.Read.Fields.ContainsKey(field) is not true, option.Name,
