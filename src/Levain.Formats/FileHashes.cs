@@ -11,22 +11,26 @@ public sealed class FileHashes(string? kept = null)
 {
     // Below this a file is hashed about as fast as the list is read.
     private const long Large = 256L << 20;
+    private const int Digits = 64;
 
     private readonly ConcurrentDictionary<string, Lazy<Task<string>>> known = new(StringComparer.Ordinal);
     private readonly Lock writing = new();
 
-    /// <summary>sha256 of a whole file, 64 digits, computed in the background from the first time it is asked for.</summary>
+    /// <summary>sha256 of a whole file, 64 digits, computed in the background from the first time it is asked for; a failure is not kept.</summary>
     /// <exception cref="IOException">The file cannot be read; told by the task.</exception>
     public Task<string> Of(string path)
     {
         var (file, stamp) = StampOf(path);
-        return known.GetOrAdd(stamp, _ => new(() => Task.Run(() => file.Length < Large ? ModelHashes.Sha256(path) : OfLarge(path, stamp)))).Value;
+        if (known.TryGetValue(stamp, out var last) && last is { IsValueCreated: true, Value.IsFaulted: true }) known.TryRemove(new(stamp, last));
+        return known.GetOrAdd(stamp, _ => new(() => Task.Run(() => file.Length < Large ? Hashed(path) : OfLarge(path, stamp)))).Value;
     }
+
+    private static string Hashed(string path) => ModelHashes.Sha256(path) is { Length: Digits } hash ? hash : throw new FileNotFoundException(null, path);
 
     private string OfLarge(string path, string stamp)
     {
         if (Kept().TryGetValue(stamp, out var hash)) return hash;
-        hash = ModelHashes.Sha256(path);
+        hash = Hashed(path);
         if (kept is null) return hash;
         try
         {
@@ -45,8 +49,8 @@ public sealed class FileHashes(string? kept = null)
         try
         {
             if (!File.Exists(kept)) return [];
-            var read = JsonSerializer.Deserialize<Dictionary<string, string>>(File.ReadAllText(kept)) ?? [];
-            return read.Where(pair => File.Exists(PathOf(pair.Key)) && StampOf(PathOf(pair.Key)).Stamp == pair.Key).ToDictionary();
+            var read = JsonSerializer.Deserialize<Dictionary<string, string?>>(File.ReadAllText(kept)) ?? [];
+            return read.Where(pair => pair.Value is { Length: Digits } hash && hash.All(char.IsAsciiHexDigitLower) && File.Exists(PathOf(pair.Key)) && StampOf(PathOf(pair.Key)).Stamp == pair.Key).ToDictionary(pair => pair.Key, pair => pair.Value!);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException)
         {

@@ -41,4 +41,34 @@ public sealed class FileHashesTests
         File.WriteAllText(kept, "no list");
         Assert.Equal(hash, await new FileHashes(kept).Of(large));
     }
+
+    [Theory]
+    [InlineData("null")]
+    [InlineData("[]")]
+    [InlineData("{\"STAMP\": null}")]
+    [InlineData("{\"STAMP\": 5}")]
+    [InlineData("{\"STAMP\": \"NOFILE\"}")]
+    [InlineData("{\"STAMP\": null, \"\": null, \"|||\": \"a\", \"1|2\\u0000|/\": \"b\"}")]
+    public async Task An_odd_list_is_not_believed_and_stops_nothing(string list)
+    {
+        using var folder = new TemporaryFolder();
+        var (kept, large) = (Path.Combine(folder.Path, "hashes.json"), Path.Combine(folder.Path, "large"));
+        using (var stream = File.Create(large)) stream.SetLength(256L << 20);
+        var stamp = $"{256L << 20}|{File.GetLastWriteTimeUtc(large).Ticks}|{large}";
+        File.WriteAllText(kept, list.Replace("STAMP", JsonEncodedText.Encode(stamp).ToString()));
+        var hash = await new FileHashes(kept).Of(large);
+        Assert.Equal(ModelHashes.Sha256(large), hash);
+        Assert.Equal(hash, JsonSerializer.Deserialize<Dictionary<string, string>>(File.ReadAllText(kept))![stamp]);
+    }
+
+    [Fact]
+    public async Task A_file_that_could_not_be_read_is_read_when_it_is_asked_for_again()
+    {
+        using var folder = new TemporaryFolder();
+        var path = folder.Write("model.safetensors", "abc");
+        var hashes = new FileHashes();
+        using (File.Open(path, FileMode.Open, FileAccess.ReadWrite, FileShare.None)) await Assert.ThrowsAnyAsync<IOException>(() => hashes.Of(path));
+        Assert.Equal(ModelHashes.Sha256(path), await hashes.Of(path));
+        await Assert.ThrowsAsync<FileNotFoundException>(() => hashes.Of(path + ".gone"));
+    }
 }
