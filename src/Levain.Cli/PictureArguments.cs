@@ -4,6 +4,7 @@ using Levain.Core;
 using Levain.Diffusion;
 using Levain.Generation;
 using Levain.Models;
+using Spectre.Console;
 
 namespace Levain.Cli;
 
@@ -76,10 +77,10 @@ internal sealed class PictureArguments
     public StableDiffusion OpenBase(ParseResult given) => StableDiffusion.Open(given.GetValue(origin)!, Engine.Start(new() { Device = given.GetValue(device)! }), given.GetValue(vae));
 
     /// <summary>Who draws on a base; the caller disposes it.</summary>
-    public GenerationPipeline Pipeline(ParseResult given, StableDiffusion model) => new(model, Path.GetFileNameWithoutExtension(given.GetValue(origin)), names.Folders(given)) { Files = new(given.GetValue(origin)!, given.GetValue(vae), HashStore.Hashes) };
+    public GenerationPipeline Pipeline(ParseResult given, StableDiffusion model, Screen screen) => new(model, Path.GetFileNameWithoutExtension(given.GetValue(origin)), names.Folders(given)) { Files = new(given.GetValue(origin)!, given.GetValue(vae), HashStore.Hashes), Waiting = new WaitNotes(screen) };
 
     /// <summary>The bases of a grid; the caller disposes them.</summary>
-    public BaseShelf Bases(ParseResult given) => new(Engine.Start(new() { Device = given.GetValue(device)! }), given.GetValue(origin)!, given.GetValue(vae), names.Folders(given), HashStore.Hashes);
+    public BaseShelf Bases(ParseResult given, Screen screen) => new(Engine.Start(new() { Device = given.GetValue(device)! }), given.GetValue(origin)!, given.GetValue(vae), names.Folders(given), HashStore.Hashes, new WaitNotes(screen));
 
     /// <summary>Numbers with commas between them.</summary>
     public static List<T> List<T>(string? text, string name, Problems problems) where T : struct, ISpanParsable<T>
@@ -96,4 +97,9 @@ internal sealed class PictureArguments
     /// <summary>Requires that pictures are written as PNG.</summary>
     public static void CheckPng(string output, Problems problems) =>
         problems.Require(output.EndsWith(".png", StringComparison.OrdinalIgnoreCase), "--output", $"is {output}.", "Pictures are written as PNG: end it with .png.");
+
+    private sealed class WaitNotes(Screen screen) : IProgress<string>
+    {
+        public void Report(string value) => screen.Note(Markup.Escape(value));
+    }
 }

@@ -46,6 +46,9 @@ public sealed partial class GenerationPipeline : IDisposable
     /// <summary>The base's files, which infotexts name with their hashes; null: its name alone.</summary>
     public BaseFiles? Files { get; init; }
 
+    /// <summary>Told in a sentence what drawing waits for, where that takes longer than a moment; null: nobody.</summary>
+    public IProgress<string>? Waiting { get; init; }
+
     /// <summary>Trained words that prompts know beside those of folders, and before them. Disposed with this object once a prompt was read.</summary>
     public IReadOnlyList<TextualInversion> Words { get; init; } = [];
 
@@ -164,7 +167,7 @@ public sealed partial class GenerationPipeline : IDisposable
         var initial = request.Img2Img is null ? null : passes.Begin();
         if (initial is not null) notes.AddRange(initial.Notes);
         var latent = passes.First(guidance, refinement, initial, step => Report(step, 0, first.Plan.Steps));
-        var named = hashes.Of(prompt.Networks, conditioning.Used);
+        var used = conditioning.Used;
         if (second is not null)
         {
             var (hires, other) = (request.Hires!, SecondPass(request));
@@ -178,7 +181,8 @@ public sealed partial class GenerationPipeline : IDisposable
             latent = new PictureWalk(other.model, sigmas, request, pictures, cancel).Second(guidance, refinement, latent, step => Report(step, first.Plan.Steps, second.Plan.Steps));
         }
         foreach (var one in All(request)) one.Leave(notes);
-        var names = Files?.Names ?? new(ModelName);
+        var named = hashes.Of(prompt.Networks, used, notes);
+        var names = Files?.Names(notes, Waiting, cancel) ?? new(ModelName);
         var texts = pictures.Select(picture => Infotext.Of(picture with { Prompt = prompt.Shown, NegativePrompt = prompt.Negative }, names, named)).ToList();
         return new(latent, (Refiner(request) ?? SecondPass(request)).model, initial, pictures, texts, notes, effects);
 

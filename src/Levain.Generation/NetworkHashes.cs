@@ -1,3 +1,4 @@
+using Levain.Core;
 using Levain.Formats;
 
 namespace Levain.Generation;
@@ -11,20 +12,30 @@ internal sealed class NetworkHashes
     private readonly Dictionary<(string Path, DateTime Written), string> known = [];
 
     /// <summary>Fields of an infotext; none where nothing was used.</summary>
-    public IEnumerable<(string Key, string Value)> Of(IReadOnlyList<NetworkUse> networks, IReadOnlyCollection<TextualInversion> words)
+    /// <param name="notes">Gets a sentence on each network that cannot be read any more, whose hash is left out.</param>
+    public IReadOnlyList<(string Key, string Value)> Of(IReadOnlyList<NetworkUse> networks, IReadOnlyCollection<TextualInversion> words, ICollection<string> notes)
     {
-        if (networks.Count > 0) yield return ("Lora hashes", string.Join(", ", networks.DistinctBy(use => use.Name).Select(use => $"{Plain(use.Name)}: {HashOf(use.Path)}")));
-        var hashed = words.Where(word => word.Hash.Length > 0).ToList();
-        if (hashed.Count > 0) yield return ("TI hashes", string.Join(", ", hashed.Select(word => $"{Plain(word.Name)}: {word.Hash}")));
+        List<string> files = [.. networks.DistinctBy(use => use.Name).Select(use => HashOf(use.Path, notes) is { } hash ? $"{Plain(use.Name)}: {hash}" : null).OfType<string>()];
+        List<string> hashed = [.. words.Where(word => word.Hash.Length > 0).Select(word => $"{Plain(word.Name)}: {word.Hash}")];
+        return [.. new[] { ("Lora hashes", files), ("TI hashes", hashed) }.Where(field => field.Item2.Count > 0).Select(field => (field.Item1, string.Join(", ", field.Item2)))];
     }
 
-    private string HashOf(string path)
+    private string? HashOf(string path, ICollection<string> notes)
     {
         var key = (path, File.GetLastWriteTimeUtc(path));
         if (known.TryGetValue(key, out var hash)) return hash;
-        using var file = TensorFile.Open(path);
-        hash = file.Metadata.GetValueOrDefault(HashKey) is { Length: > 0 } written ? written : file.Format == Safetensors ? ModelHashes.SshsOfFile(path) : ModelHashes.Sha256(path);
-        return known[key] = hash[..Math.Min(Digits, hash.Length)];
+        try
+        {
+            using var file = TensorFile.Open(path);
+            hash = file.Metadata.GetValueOrDefault(HashKey) is { Length: > 0 } written ? written : file.Format == Safetensors ? ModelHashes.SshsOfFile(path) : ModelHashes.Sha256(path);
+            return known[key] = hash[..Math.Min(Digits, hash.Length)];
+        }
+        catch (Exception failure) when (failure is CheckpointException or IOException or UnauthorizedAccessException)
+        {
+            // The picture is drawn; a file that changed meanwhile may not cost it.
+            notes.Add($"{failure.Message} Its hash is left out of the picture's text.");
+            return null;
+        }
     }
 
     private static string Plain(string name) => name.Replace(":", "").Replace(",", "");

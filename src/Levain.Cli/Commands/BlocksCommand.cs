@@ -44,7 +44,7 @@ internal static class BlocksCommand
                 };
 
                 using var model = pictures.OpenBase(given);
-                using var pipeline = pictures.Pipeline(given, model);
+                using var pipeline = pictures.Pipeline(given, model, screen);
                 var (changes, picture) = analysis.Draw(pipeline, (done, count) => screen.Note($"{done} of {count}"), stop);
                 PngFile.Write(given.GetValue(output)!, picture);
                 screen.Result(Table(changes));

@@ -36,7 +36,7 @@ internal static class GridCommand
                     VarySeedsZ = along.Contains('z'),
                     Legends = !given.GetValue(bare),
                 };
-                using var bases = pictures.Bases(given);
+                using var bases = pictures.Bases(given, screen);
                 grid.Plan(bases.Folders);
                 screen.Note($"{grid.Count} pictures: {lines[0].Values.Count} × {lines[1].Values.Count} × {lines[2].Values.Count}");
 
@@ -47,6 +47,7 @@ internal static class GridCommand
                     foreach (var note in cell.Notes) screen.Note($"[yellow]{Markup.Escape(note)}[/]");
                     screen.Note($"{done} of {count}: {Markup.Escape(cell.File)}");
                 }, stop);
+                foreach (var note in result.Notes) screen.Note($"[yellow]{Markup.Escape(note)}[/]");
                 PngFile.Write(file, result.Picture, result.Infotext);
                 var files = new List<string> { file };
                 if (result.Parts.Count > 1)

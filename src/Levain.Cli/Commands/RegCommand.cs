@@ -62,7 +62,7 @@ internal static class RegCommand
     private static int Draw(ParseResult given, Screen screen, PictureArguments pictures, IReadOnlyList<RegPicture> wanted, string folder, CancellationToken stop)
     {
         using var model = pictures.OpenBase(given);
-        using var pipeline = pictures.Pipeline(given, model);
+        using var pipeline = pictures.Pipeline(given, model, screen);
         var drawn = RegPicture.Draw(pipeline, wanted, folder, (done, count, file) => screen.Note($"{done} of {count}: {Markup.Escape(file)}"), stop);
         screen.Result(Markup.Escape($"{folder}: {wanted.Count} pictures, {drawn} of them drawn now."));
         screen.JsonResult(new { ok = true, folder, pictures = wanted.Count, drawn });

@@ -43,7 +43,7 @@ internal static class SampleCommand
                 problems.ThrowIfAny();
 
                 using var model = pictures.OpenBase(given);
-                using var pipeline = pictures.Pipeline(given, model);
+                using var pipeline = pictures.Pipeline(given, model, screen);
                 var drawn = new List<object>();
                 var files = Draw(pipeline, grid, given.GetValue(output)!, given.GetValue(preview), screen, (file, result) =>
                 {

@@ -52,7 +52,7 @@ internal static class TasteCommand
                 tasting = tasting with { Training = Pictures(given.GetValue(training), screen) };
 
                 var folder = Directory.CreateDirectory(given.GetValue(output)!).FullName;
-                using var bases = pictures.Bases(given);
+                using var bases = pictures.Bases(given, screen);
                 screen.Note($"{tasting.Grid().Count} pictures: {tasting.Networks.Count} networks × {tasting.Strengths.Count} strengths and the base alone, {tasting.Prompts.Count} prompts × {tasting.Seeds.Count} seeds, with the word and without");
                 var cells = new Dictionary<(int, int, int), string>();
                 var result = tasting.Draw(bases, new(Path.Combine(folder, CellFolder), Path.Combine(folder, IndexFile)), (done, count, cell) =>

@@ -9,7 +9,8 @@ namespace Levain.Generation;
 /// <param name="vae">The grid's own VAE; null for the checkpoint's.</param>
 /// <param name="folders">Where names in prompts are looked up.</param>
 /// <param name="hashes">Hashes of files that are known; null: of this shelf alone.</param>
-public sealed class BaseShelf(Compute compute, string path, string? vae, PromptFolders folders, FileHashes? hashes = null) : IDisposable
+/// <param name="waiting">Told in a sentence what drawing waits for, where that takes longer than a moment; null: nobody.</param>
+public sealed class BaseShelf(Compute compute, string path, string? vae, PromptFolders folders, FileHashes? hashes = null, IProgress<string>? waiting = null) : IDisposable
 {
     private readonly FileHashes known = hashes ?? new();
     private (string Path, string? Vae, StableDiffusion Model, GenerationPipeline Pipeline)? open;
@@ -28,14 +29,14 @@ public sealed class BaseShelf(Compute compute, string path, string? vae, PromptF
         if (open is var (known, knownVae, _, drawing) && wanted == (known, knownVae)) return drawing;
         Close();
         var model = StableDiffusion.Open(wanted.Item1, compute, wanted.Item2);
-        var pipeline = new GenerationPipeline(model, Path.GetFileNameWithoutExtension(wanted.Item1), folders) { Files = FilesOf(cell) };
+        var pipeline = new GenerationPipeline(model, Path.GetFileNameWithoutExtension(wanted.Item1), folders) { Files = FilesOf(cell), Waiting = waiting };
         open = (wanted.Item1, wanted.Item2, model, pipeline);
         Opened++;
         return pipeline;
     }
 
-    /// <summary>The files of a cell's base, for its infotext.</summary>
-    public BaseFiles FilesOf(GridCell cell) => new(PathOf(cell), VaeOf(cell), known);
+    /// <summary>The names and hashes of a cell's base; see <see cref="BaseFiles.Names"/>.</summary>
+    public BaseNames NamesOf(GridCell cell, ICollection<string> notes, CancellationToken cancel = default) => FilesOf(cell).Names(notes, waiting, cancel);
 
     /// <summary>The checkpoint of a cell.</summary>
     public string PathOf(GridCell cell) => cell.Checkpoint ?? path;
@@ -45,6 +46,8 @@ public sealed class BaseShelf(Compute compute, string path, string? vae, PromptF
 
     /// <inheritdoc/>
     public void Dispose() => Close();
+
+    private BaseFiles FilesOf(GridCell cell) => new(PathOf(cell), VaeOf(cell), known);
 
     private void Close()
     {

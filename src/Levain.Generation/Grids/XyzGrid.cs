@@ -35,7 +35,11 @@ public sealed record XyzGrid(GenerationRequest Request, GridLineUp X, GridLineUp
     /// <param name="Infotext">The first picture's infotext with the axes in it.</param>
     /// <param name="Drawn">Pictures that were drawn now; the others lay there.</param>
     /// <param name="Pictures">Every picture by column, row and sub-grid.</param>
-    public sealed record Result(Picture Picture, IReadOnlyList<Picture> Parts, string Infotext, int Drawn, Picture[,,] Pictures);
+    public sealed record Result(Picture Picture, IReadOnlyList<Picture> Parts, string Infotext, int Drawn, Picture[,,] Pictures)
+    {
+        /// <summary>What the user should know of the grid itself; each picture has notes of its own.</summary>
+        public IReadOnlyList<string> Notes { get; init; } = [];
+    }
 
     private sealed record Cell(int X, int Y, int Z, GridCell What, string Key, string Base, string Networks);
 
@@ -74,7 +78,8 @@ public sealed record XyzGrid(GenerationRequest Request, GridLineUp X, GridLineUp
             done?.Invoke(entries.Count, cells.Count, entry);
         }
         var (parts, whole) = Arrange(pictures);
-        return new(whole, parts, Infotext.Of(cells[0].What.Request, bases.FilesOf(cells[0].What).Names, Fields()), drawn, pictures);
+        var notes = new List<string>();
+        return new(whole, parts, Infotext.Of(cells[0].What.Request, bases.NamesOf(cells[0].What, notes, cancel), Fields()), drawn, pictures) { Notes = notes };
     }
 
     /// <summary>Every picture's cell, columns first, checked: nothing is drawn before all can be.</summary>
