@@ -22,13 +22,13 @@ internal static class PlanView
         foreach (var subset in report.Subsets)
             Row(subset.IsReg ? "regularization" : "pictures", $"{subset.Images} × {subset.Repeats}  {subset.Folder}{(subset.WithoutCaption > 0 ? $"  ({subset.WithoutCaption} without a caption)" : "")}");
         foreach (var bucket in report.Buckets)
-            Row(plan.Dataset.Parts.Count > 1 ? $"bucket of dataset {bucket.Part + 1}" : "bucket", $"{bucket.Size,-9} {bucket.Images,5} pictures {bucket.Batches,6} batches");
-        Row("length", $"{Counted(length.Steps, "step")}, {Counted(length.Epochs, "epoch")} of {Counted(length.BatchesPerEpoch, "batch", "batches")}{(run.Training.GradientAccumulation > 1 ? $" ({Counted(length.StepsPerEpoch, "step")})" : "")}");
+            Row(plan.Dataset.Parts.Count > 1 ? $"bucket of dataset {bucket.Part + 1}" : "bucket", $"{bucket.Size,-9} {Counted.Of(bucket.Images, "picture"),14} {Counted.Of(bucket.Batches, "batch", "batches"),14}");
+        Row("length", $"{Counted.Of(length.Steps, "step")}, {Counted.Of(length.Epochs, "epoch")} of {Counted.Of(length.BatchesPerEpoch, "batch", "batches")}{(run.Training.GradientAccumulation > 1 ? $" ({Counted.Of(length.StepsPerEpoch, "step")})" : "")}");
         Row(TomlMap.Spell(run.Trains.ToString()), run.Trains is Trains.Hypernetwork ? $"layers {string.Join(", ", run.Hypernetwork.LayerStructure)} of each width, {run.Hypernetwork.Activation}"
-            : run.Trains is Trains.Embedding ? $"{run.Embedding.Token}, {Counted(run.Embedding.Vectors, "vector")}"
-            : run.Trains is Trains.Model ? $"the whole U-Net{(run.FineTune is { TextEncoder: false } ? "" : plan.TextEncoderSteps is { } rests ? $", the text encoder for {Counted(rests, "step")}" : " and text encoder")}"
+            : run.Trains is Trains.Embedding ? $"{run.Embedding.Token}, {Counted.Of(run.Embedding.Vectors, "vector")}"
+            : run.Trains is Trains.Model ? $"the whole U-Net{(run.FineTune is { TextEncoder: false } ? "" : plan.TextEncoderSteps is { } rests ? $", the text encoder for {Counted.Of(rests, "step")}" : " and text encoder")}"
             : $"{run.Network.Family}, rank {run.Network.Rank}, alpha {run.Network.EffectiveAlpha:0.###}{(run.Network.ConvRank is { } conv ? $", convolutions {conv}/{run.Network.ConvAlpha ?? 1:0.###}" : "")}, {Trained(run.Network)}");
-        Row("rates", $"U-Net {run.Optimizer.UnetRate:G4}, text encoder {run.Optimizer.TextEncoderRate:G4}, {TomlMap.Spell(run.Schedule.Type.ToString())}{(plan.WarmupSteps > 0 ? $", warm-up {Counted(plan.WarmupSteps, "step")}" : "")}");
+        Row("rates", $"U-Net {run.Optimizer.UnetRate:G4}, text encoder {run.Optimizer.TextEncoderRate:G4}, {TomlMap.Spell(run.Schedule.Type.ToString())}{(plan.WarmupSteps > 0 ? $", warm-up {Counted.Of(plan.WarmupSteps, "step")}" : "")}");
         Row("latents", run.LatentCache switch { LatentCache.Off => "encoded in every step", LatentCache.Disk => "cached in files", _ => "cached in memory" });
         Row("seed", $"{plan.Seed}{(run.Compatibility is Compatibility.Kohya ? ", in kohya's order and with its mistakes" : "")}");
         var files = plan.Files;
@@ -57,8 +57,6 @@ internal static class PlanView
         Estimate = new { Seconds = floor is { } rate ? plan.Estimate.Seconds(rate) : (double?)null, plan.Estimate.PeakBytes, plan.Estimate.FileBytes, plan.Estimate.StepFlop },
         plan.Warnings,
     };
-
-    private static string Counted(int number, string one, string? more = null) => $"{number:N0} {(number == 1 ? one : more ?? $"{one}s")}";
 
     private static string Expect(RunPlan plan, double? floor)
     {

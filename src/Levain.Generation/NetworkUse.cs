@@ -1,4 +1,5 @@
 using System.Globalization;
+using Levain.Core;
 using Levain.Networks;
 
 namespace Levain.Generation;
@@ -55,6 +56,6 @@ public sealed record NetworkEffect(string Name, int TextEncoderLayers, int UNetL
     public bool Acts => TextEncoderLayers + UNetLayers > 0;
 
     /// <summary>One sentence about it.</summary>
-    public override string ToString() => !Acts ? $"{Name}: changed nothing ({UnchangedLayers} layers, all at strength 0 or with a delta of 0)."
-        : FormattableString.Invariant($"{Name}: changed {TextEncoderLayers} layers of the text encoder and {UNetLayers} of the U-Net by {Share:P1} of their norm{(UnchangedLayers > 0 ? $"; {UnchangedLayers} stayed as they are" : "")}.");
+    public override string ToString() => !Acts ? $"{Name}: changed nothing ({Counted.Of(UnchangedLayers, "layer")}, all at strength 0 or with a delta of 0)."
+        : FormattableString.Invariant($"{Name}: changed {Counted.Of(TextEncoderLayers, "layer")} of the text encoder and {UNetLayers} of the U-Net by {Share:P1} of their norm{(UnchangedLayers > 0 ? $"; {UnchangedLayers} stayed as they are" : "")}.");
 }

@@ -58,11 +58,11 @@ internal static class NetworkFile
 
         var notes = new List<string>();
         if (unknown.Count > 0)
-            notes.Add($"{unknown.Count} layers of the file are not in this base and were left out: {few(unknown, told)}.");
+            notes.Add($"{Counted.Of(unknown.Count, "layer")} of the file {(unknown.Count == 1 ? "is not in this base and was" : "are not in this base and were")} left out: {few(unknown, told)}.");
         var embeddings = others.Where(key => key.StartsWith("bundle_emb.", StringComparison.Ordinal)).ToList();
         if (embeddings.Count > 0) notes.Add($"The file also holds embeddings: {string.Join(", ", embeddings.Select(key => key.Split('.')[1]).Distinct())}.");
         var rest = others.Except(embeddings).ToList();
-        if (rest.Count > 0) notes.Add($"{rest.Count} tensors are not understood and were left out: {few(rest, key => $"'{key}'")}.");
+        if (rest.Count > 0) notes.Add($"{Counted.Of(rest.Count, "tensor")} {(rest.Count == 1 ? "is not understood and was" : "are not understood and were")} left out: {few(rest, key => $"'{key}'")}.");
         return (bySite, notes);
     }
 

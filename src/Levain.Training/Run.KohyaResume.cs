@@ -1,3 +1,4 @@
+using Levain.Core;
 using static TorchSharp.torch;
 
 namespace Levain.Training;
@@ -29,7 +30,7 @@ public sealed partial class Run
         var length = plan.Length;
         var initial = asked.InitialStep ?? (asked.InitialEpoch - 1) * length.StepsPerEpoch ?? made ?? 0;
         if (initial >= length.Steps)
-            throw new RunException($"{initial} steps are made already, and the run has {length.Steps}. Give a larger --max_train_steps.");
+            throw new RunException($"{Counted.Of(initial, "step")} {(initial == 1 ? "is" : "are")} made already, and the run has {length.Steps}. Give a larger --max_train_steps.");
         var done = asked.SkipDone ? initial * settings.Training.GradientAccumulation : initial;
         var epochs = done / length.StepsPerEpoch;
         epoch = epochs + 1;

@@ -63,7 +63,7 @@ internal static class BlockRatesCommand
         var table = new Table().Border(TableBorder.Simple).AddColumn("block").AddColumn(FormattableString.Invariant($"rate ÷ {search.Factor}")).AddColumn(FormattableString.Invariant($"rate × {search.Factor}")).AddColumn("proposed weight");
         foreach (var trial in finding.Trials)
             table.AddRow(trial.Block, share(finding.Gain(trial.Lowered)), share(finding.Gain(trial.Raised)), finding.Weights[trial.Index].ToString("0.####", CultureInfo.InvariantCulture));
-        screen.Result(FormattableString.Invariant($"{search.Steps} steps bring the loss of pictures set aside from {finding.Start:0.00000} to {finding.Common:0.00000}. More or less of that is gained with one block's rate changed:"));
+        screen.Result(FormattableString.Invariant($"{Counted.Of(search.Steps, "step")} {(search.Steps == 1 ? "brings" : "bring")} the loss of pictures set aside from {finding.Start:0.00000} to {finding.Common:0.00000}. More or less of that is gained with one block's rate changed:"));
         screen.Result(table);
         screen.Result(finding.Helps ? FormattableString.Invariant($"All proposed weights together: {finding.Together:0.00000}, {share(finding.Gain(finding.Together))}. In the run file:")
             : finding.Together == finding.Common ? "No block gains by a rate of its own: leave them as they are."

@@ -38,7 +38,7 @@ internal static class GridCommand
                 };
                 using var bases = pictures.Bases(given, screen);
                 grid.Plan(bases.Folders);
-                screen.Note($"{grid.Count} pictures: {lines[0].Values.Count} × {lines[1].Values.Count} × {lines[2].Values.Count}");
+                screen.Note($"{Counted.Of(grid.Count, "picture")}: {lines[0].Values.Count} × {lines[1].Values.Count} × {lines[2].Values.Count}");
 
                 var file = given.GetValue(output)!;
                 var name = Path.Combine(Path.GetDirectoryName(file) ?? "", Path.GetFileNameWithoutExtension(file));

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Levain.Core;
 using Levain.Models.Inspection;
 using Spectre.Console;
 
@@ -36,7 +37,7 @@ internal static class InspectCommand
             screen.Result(Rows(["part", "block", "family", "rank", "alpha", "adapters", "on"], network.Blocks.Select(block => new[]
                 { block.Part, block.Block, block.Family, block.Rank?.ToString() ?? "–", block.Alpha is { } alpha ? $"{alpha:0.####}" : "= rank", $"{block.Adapters:N0}", string.Join(", ", block.Layers) })));
         }
-        foreach (var embedding in report.Embeddings) screen.Result($"{Text(embedding.Name)}: {embedding.Vectors} vectors of width {embedding.Width}");
+        foreach (var embedding in report.Embeddings) screen.Result($"{Text(embedding.Name)}: {Counted.Of(embedding.Vectors, "vector")} of width {embedding.Width}");
         if (report.Training.Count > 0)
         {
             screen.Result("[bold]What its metadata tells[/]");
@@ -50,7 +51,7 @@ internal static class InspectCommand
     private static IEnumerable<(string, string)> General(FileReport report)
     {
         yield return ("format", report.Format);
-        yield return ("size", $"{report.Bytes / Mebi:N1} MiB, {report.Tensors:N0} tensors, {report.Parameters:N0} parameters");
+        yield return ("size", $"{report.Bytes / Mebi:N1} MiB, {Counted.Of(report.Tensors, "tensor")}, {Counted.Of(report.Parameters, "parameter")}");
         yield return ("stored as", string.Join(", ", report.Dtypes.Select(pair => $"{pair.Value:N0} {pair.Key}")));
         if (report.Hashes is { } hashes)
         {

@@ -64,7 +64,7 @@ internal static class RegCommand
         using var model = pictures.OpenBase(given);
         using var pipeline = pictures.Pipeline(given, model, screen);
         var drawn = RegPicture.Draw(pipeline, wanted, folder, (done, count, file) => screen.Note($"{done} of {count}: {Markup.Escape(file)}"), stop);
-        screen.Result(Markup.Escape($"{folder}: {wanted.Count} pictures, {drawn} of them drawn now."));
+        screen.Result(Markup.Escape($"{folder}: {Counted.Of(wanted.Count, "picture")}, {drawn} of them drawn now."));
         screen.JsonResult(new { ok = true, folder, pictures = wanted.Count, drawn });
         return ExitCode.Done;
     }

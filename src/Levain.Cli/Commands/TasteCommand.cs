@@ -53,7 +53,7 @@ internal static class TasteCommand
 
                 var folder = Directory.CreateDirectory(given.GetValue(output)!).FullName;
                 using var bases = pictures.Bases(given, screen);
-                screen.Note($"{tasting.Grid().Count} pictures: {tasting.Networks.Count} networks × {tasting.Strengths.Count} strengths and the base alone, {tasting.Prompts.Count} prompts × {tasting.Seeds.Count} seeds, with the word and without");
+                screen.Note($"{Counted.Of(tasting.Grid().Count, "picture")}: {Counted.Of(tasting.Networks.Count, "network")} × {Counted.Of(tasting.Strengths.Count, "strength")} and the base alone, {Counted.Of(tasting.Prompts.Count, "prompt")} × {Counted.Of(tasting.Seeds.Count, "seed")}, with the word and without");
                 var cells = new Dictionary<(int, int, int), string>();
                 var result = tasting.Draw(bases, new(Path.Combine(folder, CellFolder), Path.Combine(folder, IndexFile)), (done, count, cell) =>
                 {

@@ -172,7 +172,7 @@ public sealed record FileReport
 
     private static IEnumerable<string> WarningsOf(IReadOnlyDictionary<string, string> metadata, FileHashes? hashes, List<NonFiniteTensor>? nonFinite)
     {
-        if (nonFinite is { Count: > 0 }) yield return $"{nonFinite.Count} tensors hold values that are not finite ({nonFinite[0].Name}, …): pictures will be black or broken.";
+        if (nonFinite is { Count: > 0 }) yield return $"{Counted.Of(nonFinite.Count, "tensor")} {(nonFinite.Count == 1 ? "holds" : "hold")} values that are not finite ({nonFinite[0].Name}, …): pictures will be black or broken.";
         if (hashes?.Network is { } found && metadata.GetValueOrDefault("sshs_model_hash") is { Length: 64 } told && told != found)
             yield return "The values are not those the metadata was written for (sshs_model_hash differs): the file was changed after training.";
     }

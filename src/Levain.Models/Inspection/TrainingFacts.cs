@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using Levain.Core;
 
 namespace Levain.Models.Inspection;
 
@@ -86,7 +87,7 @@ internal static class TrainingFacts
     }
 
     private static string Folders(JsonElement folders) => string.Join(", ", folders.EnumerateObject().Select(folder =>
-        $"{folder.Name} ({folder.Value.GetProperty("img_count").GetInt64()} pictures, {folder.Value.GetProperty("n_repeats").GetInt64()} repeats)"));
+        $"{folder.Name} ({Counted.Of(folder.Value.GetProperty("img_count").GetInt64(), "picture")}, {Counted.Of(folder.Value.GetProperty("n_repeats").GetInt64(), "repeat")})"));
 
     private static string Buckets(JsonElement info) => info.TryGetProperty("buckets", out var buckets)
         ? string.Join(", ", buckets.EnumerateObject().Select(bucket => bucket.Value).Select(bucket => $"{string.Join('×', bucket.GetProperty("resolution").EnumerateArray())}: {bucket.GetProperty("count").GetInt64()}"))

@@ -60,7 +60,7 @@ internal static class OptimizerAdvice
             case AdaFactorOptions { RelativeStep: true }:
                 if (moves || warmup > 0 || optimizer is { UnetLearningRate: not null } or { TextEncoderLearningRate: not null })
                     yield return "AdaFactor with relative_step makes its rates itself: learning rates and the schedule are not looked at.";
-                if (steps < FewRelativeSteps) yield return $"AdaFactor with relative_step learns weakly; {steps} steps are few. Give it {FewRelativeSteps} or more, or choose another optimizer.";
+                if (steps < FewRelativeSteps) yield return $"AdaFactor with relative_step learns weakly; {Counted.Of(steps, "step")} {(steps == 1 ? "is" : "are")} few. Give it {FewRelativeSteps} or more, or choose another optimizer.";
                 break;
             case AdaFactorOptions:
                 if (optimizer.MaxGradNorm != 0) yield return "AdaFactor limits its updates itself; with fixed rates max_grad_norm 0 suits it better.";

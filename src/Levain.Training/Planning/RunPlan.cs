@@ -67,9 +67,9 @@ public sealed record RunPlan
         var saves = new NetworkSaves(settings.Output, length.Steps, length.Epochs, settings.Trains);
         var plan = new RunPlan { Settings = settings, Dataset = dataset, Length = length, Saves = saves, Base = model, Warnings = Warn(settings, dataset, length, saves) };
         problems.Require(settings.Schedule.TorchOptions?.Steps is not { } made || made >= length.Steps, "schedule.total_steps",
-            $"is {settings.Schedule.TorchOptions?.Steps}, and the run has {length.Steps} steps.", $"Use {length.Steps}.");
+            $"is {settings.Schedule.TorchOptions?.Steps}, and the run has {Counted.Of(length.Steps, "step")}.", $"Use {length.Steps}.");
         problems.Require(settings.Schedule.Torch is not null || settings.Schedule.Type is not ScheduleType.WarmupStableDecay || plan.WarmupSteps + plan.DecaySteps <= length.Steps, "schedule.warmup",
-            $"is {plan.WarmupSteps} steps and decay {plan.DecaySteps}, together more than the run's {length.Steps}.", "Shorten one of them.");
+            $"is {Counted.Of(plan.WarmupSteps, "step")} and decay {plan.DecaySteps}, together more than the run's {length.Steps}.", "Shorten one of them.");
         return problems.Any ? null : plan;
     }
 
@@ -111,7 +111,7 @@ public sealed record RunPlan
         }
         foreach (var subset in dataset.Report.Subsets.Where(subset => subset is { WithoutCaption: > 0, IsReg: false }))
             if (dataset.Parts.SelectMany(part => part.Subsets).Any(used => used.Options.Captioning is Captioning.Finetune && (used.Options.MetadataFile ?? used.Options.ImageDir) == subset.Folder))
-                problems.Add(subset.Folder, $"has {subset.WithoutCaption} pictures without a caption, and captioning is \"finetune\".", "Write captions for them, or use \"auto\", where the folder's words stand in.");
+                problems.Add(subset.Folder, $"has {Counted.Of(subset.WithoutCaption, "picture")} without a caption, and captioning is \"finetune\".", "Write captions for them, or use \"auto\", where the folder's words stand in.");
     }
 
     private static List<string> Warn(RunSettings settings, Dataset dataset, RunLength length, NetworkSaves saves)
@@ -120,14 +120,14 @@ public sealed record RunPlan
         if (settings.Noise.ZeroTerminalSnr && !settings.Model.VParameterization)
             warnings.Add("noise.zero_terminal_snr is made for bases that predict velocity; with this one the last timestep cannot be learnt.");
         if (settings.Training is { Steps: not null, Epochs: not null } && settings.Kohya is null)
-            warnings.Add($"training.epochs decides ({length.Steps} steps); training.steps is not looked at.");
+            warnings.Add($"training.epochs decides ({Counted.Of(length.Steps, "step")}); training.steps is not looked at.");
         if (settings.Schedule.Warmup.Resolve(length.Steps) >= length.Steps)
-            warnings.Add($"The warm-up lasts the whole run ({length.Steps} steps): the learning rate is never reached.");
-        if (settings.Output.SaveEverySteps > length.Steps) warnings.Add($"output.save_every_steps is {settings.Output.SaveEverySteps}, more than the run's {length.Steps} steps: only the final file is written.");
-        if (saves.EveryEpochs >= length.Epochs) warnings.Add($"Saving every {saves.EveryEpochs} epochs in a run of {length.Epochs}: only the final file is written.");
+            warnings.Add($"The warm-up lasts the whole run ({Counted.Of(length.Steps, "step")}): the learning rate is never reached.");
+        if (settings.Output.SaveEverySteps > length.Steps) warnings.Add($"output.save_every_steps is {settings.Output.SaveEverySteps}, more than the run's {Counted.Of(length.Steps, "step")}: only the final file is written.");
+        if (saves.EveryEpochs >= length.Epochs) warnings.Add($"Saving every {(saves.EveryEpochs == 1 ? "epoch" : $"{saves.EveryEpochs} epochs")} in a run of {length.Epochs}: only the final file is written.");
         warnings.AddRange(OptimizerAdvice.Of(settings, length.Steps));
         if (settings.Optimizer is { UnetRate: 0, TextEncoderRate: 0 }) warnings.Add("Both learning rates are 0: nothing is learnt.");
-        if (dataset.Report.Broken.Count > 0) warnings.Add($"{dataset.Report.Broken.Count} pictures that cannot be read are left out.");
+        if (dataset.Report.Broken.Count > 0) warnings.Add($"{Counted.Of(dataset.Report.Broken.Count, "picture")} that cannot be read {(dataset.Report.Broken.Count == 1 ? "is" : "are")} left out.");
         var there = saves.All(length.StepsPerEpoch).Where(save => File.Exists(save.Path)).Select(save => Path.GetFileName(save.Path)).Distinct().ToList();
         if (there.Count > 0) warnings.Add($"{string.Join(", ", there.Take(3))}{(there.Count > 3 ? $" and {there.Count - 3} more" : "")} will be written over.");
         return warnings;

@@ -36,8 +36,8 @@ public sealed record StartingPoint(RunSettings Settings, IReadOnlyList<string> R
 
         var (looks, rank, textRate) = count >= ManyPictures ? (LooksOfStyle, RankOfStyle, TextRateOfStyle) : (count < FewPictures ? LooksOfFew : Looks, Rank, TextRate);
         reasons.Add(count >= ManyPictures
-            ? $"{count} pictures: taken for a style, so {LooksOfStyle} looks at them and rank {RankOfStyle}. For a character set network.rank to {Rank}."
-            : $"{count} pictures: taken for a character, so {looks} looks at them and rank {Rank}.");
+            ? $"{Counted.Of(count, "picture")}: taken for a style, so {LooksOfStyle} looks at them and rank {RankOfStyle}. For a character set network.rank to {Rank}."
+            : $"{Counted.Of(count, "picture")}: taken for a character, so {looks} looks at them and rank {Rank}.");
         var size = SizeOf(part.Images);
         reasons.Add(size == Size ? "Trained at 512 px, the size SD 1.x was made at." : $"Trained at {size} px: most pictures are no larger.");
         var tags = part.Images.Count(image => image.Caption.Contains(',')) * 2 > count;

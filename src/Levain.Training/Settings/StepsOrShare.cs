@@ -1,4 +1,5 @@
 using System.Globalization;
+using Levain.Core;
 
 namespace Levain.Training.Settings;
 
@@ -48,7 +49,7 @@ public sealed record StepsOrShare
     public object Write() => Steps is { } steps ? (long)steps : Share!.Value;
 
     /// <inheritdoc/>
-    public override string ToString() => Steps is { } steps ? $"{steps} steps" : $"{Share!.Value.ToString("P0", CultureInfo.InvariantCulture)} of the run";
+    public override string ToString() => Steps is { } steps ? Counted.Of(steps, "step") : $"{Share!.Value.ToString("P0", CultureInfo.InvariantCulture)} of the run";
 
     internal const string Form = "a number of steps, a share such as 0.05, or \"5%\"";
 

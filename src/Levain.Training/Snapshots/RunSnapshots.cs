@@ -68,7 +68,7 @@ internal sealed class RunSnapshots
             throw new RunException($"{path} is of another run, so this one cannot go on from it:{string.Concat(differences.Take(told).Select(difference => $"{Environment.NewLine}  {difference}"))}"
                 + (differences.Count > told ? $"{Environment.NewLine}  and {differences.Count - told} more." : "") + $"{Environment.NewLine}Undo the changes, or start anew without --resume.");
         if (snapshot.At.Step > plan.Length.Steps)
-            throw new RunException($"{path} has {snapshot.At.Step} steps behind it, more than the {plan.Length.Steps} asked for. Ask for more, or start anew without --resume.");
+            throw new RunException($"{path} has {Counted.Of(snapshot.At.Step, "step")} behind it, more than the {plan.Length.Steps} asked for. Ask for more, or start anew without --resume.");
         foreach (var (name, value) in snapshot.At.Machine)
             if (!Machine.TryGetValue(name, out var now) || now != value)
                 events?.Report(new RunWarned($"{name} was {value} when the run was stopped and is {now ?? "not set"} now: the last digits of its numbers will differ."));

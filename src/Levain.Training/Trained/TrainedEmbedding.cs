@@ -1,3 +1,4 @@
+using Levain.Core;
 using Levain.Generation;
 using Levain.Models;
 using Levain.Models.Clip;
@@ -128,7 +129,7 @@ internal sealed class TrainedEmbedding : Trained
         if (own.Weights is { } file)
         {
             using var word = TextualInversion.Read(file);
-            if (word.Count != own.Vectors || word.Width != width) throw new RunException($"{file} holds {word.Count} vectors of width {word.Width}, and {own.Vectors} of width {width} are trained. Set embedding.vectors = {word.Count}, or begin with another word.");
+            if (word.Count != own.Vectors || word.Width != width) throw new RunException($"{file} holds {Counted.Of(word.Count, "vector")} of width {word.Width}, and {own.Vectors} of width {width} are trained. Set embedding.vectors = {word.Count}, or begin with another word.");
             rows = word.Vectors.clone();
         }
         return rows.to(table.Table.device);

@@ -153,7 +153,7 @@ public sealed class NetworkFileTests(ITestOutputHelper output)
             ("lora_unet_mid_block_attention_0_proj_in.lora_down.weight", [2, 64]), ("extra", [1])));
         using var network = Network.Load(partial, layers);
         Assert.Equal((1, 1.0), (network.Adapters.Count, network.Adapters[0].Scale));        // no alpha: the rank
-        Assert.Contains("1 layers of the file are not in this base", network.Notes[0]);
+        Assert.Contains("1 layer of the file is not in this base", network.Notes[0]);
         Assert.Contains("'extra'", network.Notes[1]);
     }
 

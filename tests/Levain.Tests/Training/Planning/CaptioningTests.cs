@@ -67,7 +67,7 @@ public sealed class CaptioningTests
         foreach (var name in new[] { "s1", "s2" }) File.Copy(Golden.Path("training", "dataset", "square", "1_sks cat", name + ".png"), Path.Combine(pictures, name + ".png"));
         File.WriteAllText(Path.Combine(pictures, "s1.txt"), "cat, sitting");
         var problem = Assert.Single(Make(Captioning.Finetune, folder: folder.Path).Problems);
-        Assert.Equal((pictures, "has 1 pictures without a caption, and captioning is \"finetune\"."), (problem.Where, problem.What));
+        Assert.Equal((pictures, "has 1 picture without a caption, and captioning is \"finetune\"."), (problem.Where, problem.What));
         File.WriteAllText(Path.Combine(pictures, "s2.txt"), "cat, running");
         Assert.Empty(Make(Captioning.Finetune, folder: folder.Path).Problems);
     }

@@ -65,6 +65,35 @@ public sealed class RunPlanTests
         Assert.Equal(1.5, estimate("[loss]\nkeep_prompt = \"cat\"").StepFlop / estimate("").StepFlop, 6);
     }
 
+    [Theory]
+    [InlineData(1, "1 step")]
+    [InlineData(3, "3 steps")]
+    public void Warnings_say_one_step_and_several_steps(int steps, string said)
+    {
+        var (plan, problems) = Make($"""
+            [model]
+            base = "tiny_sd1.safetensors"
+            [dataset]
+            folder = "$PICTURES/train"
+            resolution = 128
+            min_bucket_reso = 64
+            max_bucket_reso = 256
+            [training]
+            steps = {steps}
+            [schedule]
+            type = "cosine"
+            warmup = {steps}
+            [output]
+            name = "cat"
+            save_every_steps = 10
+            save_every_epochs = 1
+            """);
+        Assert.True(plan is not null, string.Join(Environment.NewLine, problems.All));
+        Assert.Contains($"The warm-up lasts the whole run ({said}): the learning rate is never reached.", plan.Warnings);
+        Assert.Contains($"output.save_every_steps is 10, more than the run's {said}: only the final file is written.", plan.Warnings);
+        Assert.Contains("Saving every epoch in a run of 1: only the final file is written.", plan.Warnings);
+    }
+
     [Fact]
     public void Files_to_begin_with_are_looked_at_before_the_base_is_opened()
     {
