@@ -8,9 +8,6 @@ internal sealed class FrozenPass : autograd.SingleTensorFunction<FrozenPass>
 {
     private const string Key = "layer";
 
-    // The engine takes what backward returns without owning it: it stays alive until the next node's turn.
-    [ThreadStatic] private static Tensor? handedOver;
-
     /// <inheritdoc/>
     public override string Name => nameof(FrozenPass);
 
@@ -33,10 +30,10 @@ internal sealed class FrozenPass : autograd.SingleTensorFunction<FrozenPass>
     /// <inheritdoc/>
     public override List<Tensor> backward(autograd.AutogradContext ctx, Tensor gradient)
     {
-        handedOver?.Dispose();
+        HandedOver.Release();
         using var frozen = no_grad();
-        handedOver = ((IAdaptableLayer)ctx.get_data(Key)).InputGradient(gradient).DetachFromDisposeScope();
+        var dx = HandedOver.Keep(((IAdaptableLayer)ctx.get_data(Key)).InputGradient(gradient));
         gradient.Dispose();
-        return [null!, null!, handedOver];
+        return [null!, null!, dx!];
     }
 }

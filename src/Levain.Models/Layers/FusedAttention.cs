@@ -9,9 +9,6 @@ internal sealed class FusedAttention : autograd.SingleTensorFunction<FusedAttent
     private const string Key = "sums";
     private const int WidestHead = 1024;
 
-    // The engine takes what backward returns without owning it: they stay alive until the next node's turn.
-    [ThreadStatic] private static List<Tensor>? handedOver;
-
     /// <inheritdoc/>
     public override string Name => nameof(FusedAttention);
 
@@ -42,9 +39,7 @@ internal sealed class FusedAttention : autograd.SingleTensorFunction<FusedAttent
     /// <inheritdoc/>
     public override List<Tensor> backward(autograd.AutogradContext ctx, Tensor gradient)
     {
-        var handed = handedOver ??= [];
-        handed.ForEach(tensor => tensor.Dispose());
-        handed.Clear();
+        HandedOver.Release();
         using var frozen = no_grad();
         using var scope = NewDisposeScope();
         var kept = (Kept)ctx.get_data(Key);
@@ -52,13 +47,11 @@ internal sealed class FusedAttention : autograd.SingleTensorFunction<FusedAttent
         var (q, k, v) = (saved[0], saved[1], saved[2]);
         var (dq, dk, dv) = (kept.Wanted.Q ? Like(q) : null, kept.Wanted.K ? Like(k) : null, kept.Wanted.V ? Like(v) : null);
         Backward(Dense(q), Dense(k), Dense(v), kept, Dense(gradient), dq, dk, dv);
-        foreach (var one in (Tensor?[])[dq, dk, dv])
-            if (one is not null) handed.Add(one.DetachFromDisposeScope());
         saved.ForEach(tensor => tensor.Dispose());
         gradient.Dispose();
         kept.Mixed.Dispose();
         kept.Sums.Dispose();
-        return [dq!, dk!, dv!];
+        return [HandedOver.Keep(dq)!, HandedOver.Keep(dk)!, HandedOver.Keep(dv)!];
     }
 
     private static unsafe Tensor Forward(Tensor q, Tensor k, Tensor v, Tensor? sums)

@@ -14,9 +14,6 @@ internal sealed class Recomputed : autograd.SingleTensorFunction<Recomputed>
 
     [ThreadStatic] private static bool runsAgain;
 
-    // The engine takes what backward returns without owning it: it stays alive until the next piece's turn.
-    [ThreadStatic] private static List<Tensor>? handedOver;
-
     /// <inheritdoc/>
     public override string Name => nameof(Recomputed);
 
@@ -42,10 +39,7 @@ internal sealed class Recomputed : autograd.SingleTensorFunction<Recomputed>
     /// <inheritdoc/>
     public override List<Tensor> backward(autograd.AutogradContext ctx, Tensor gradient)
     {
-        var handed = handedOver ??= [];
-        handed.ForEach(tensor => tensor.Dispose());
-        handed.Clear();
-
+        HandedOver.Release();
         using var scope = NewDisposeScope();
         using var recorded = enable_grad();
         var saved = ctx.get_saved_variables();
@@ -55,12 +49,7 @@ internal sealed class Recomputed : autograd.SingleTensorFunction<Recomputed>
         gradient.Dispose();
 
         var gradients = new List<Tensor> { null!, null! };
-        foreach (var input in inputs)
-        {
-            var reached = input.requires_grad ? input.grad?.DetachFromDisposeScope() : null;
-            if (reached is not null) handed.Add(reached);
-            gradients.Add(reached!);
-        }
+        foreach (var input in inputs) gradients.Add(HandedOver.Keep(input.requires_grad ? input.grad : null)!);
         return gradients;
     }
 

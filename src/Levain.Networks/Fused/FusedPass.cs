@@ -29,9 +29,6 @@ internal sealed class FusedPass : autograd.SingleTensorFunction<FusedPass>
 {
     private const string Key = "pass";
 
-    // The engine takes what backward returns without owning it: it stays alive until the next node's turn.
-    [ThreadStatic] private static List<Tensor>? handedOver;
-
     /// <inheritdoc/>
     public override string Name => nameof(FusedPass);
 
@@ -49,16 +46,13 @@ internal sealed class FusedPass : autograd.SingleTensorFunction<FusedPass>
     /// <inheritdoc/>
     public override List<Tensor> backward(autograd.AutogradContext ctx, Tensor gradient)
     {
-        var handed = handedOver ??= [];
-        handed.ForEach(tensor => tensor.Dispose());
-        handed.Clear();
+        HandedOver.Release();
         using var frozen = no_grad();
         using var scope = NewDisposeScope();
         var inputs = ctx.get_saved_variables();
         var found = ((Pass)ctx.get_data(Key)).Backward(inputs, gradient);
-        foreach (var tensor in found.OfType<Tensor>()) handed.Add(tensor.DetachFromDisposeScope()!);
         inputs.ForEach(tensor => tensor.Dispose());
         gradient.Dispose();
-        return [null!, .. found.Select(tensor => tensor!)];
+        return [null!, .. found.Select(tensor => HandedOver.Keep(tensor)!)];
     }
 }
