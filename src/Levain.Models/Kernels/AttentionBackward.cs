@@ -24,18 +24,19 @@ internal static unsafe class AttentionBackward
     {
         var (heads, queries) = (work.Q.Count, work.Q.Tokens);
         var blocks = (work.K.Tokens + KeyBlock - 1) / KeyBlock;
-        var splits = Math.Clamp((PiecesPerThread * Team.Size + heads - 1) / heads, 1, blocks);
-        var size = (long)AttentionForward.Round(queries, Tiles.Rows) * AttentionForward.Round(work.Q.Width, Tiles.Lanes);
+        var threads = Team.For(5L * heads * queries * work.K.Tokens * work.Q.Width);
+        var splits = Math.Clamp((PiecesPerThread * threads + heads - 1) / heads, 1, blocks);
+        var size = (long)Tiles.RoundUp(queries, Tiles.Rows) * Tiles.RoundUp(work.Q.Width, Tiles.Lanes);
         var partials = splits > 1 && work.Wanted.Q ? new float[splits * heads * size] : [];
         fixed (float* partial = partials)
         {
             var memory = (nint)partial;
-            Team.Run(heads * splits, piece =>
+            Team.Run(threads, heads * splits, piece =>
             {
                 var (head, part) = (piece / splits, piece % splits);
                 Head(work, head, blocks * part / splits, blocks * (part + 1) / splits, memory == 0 ? null : (float*)memory + piece * size);
             });
-            if (memory != 0) Team.Run(heads, head => Sum(work, head, (float*)memory + head * splits * size, splits, size));
+            if (memory != 0) Team.Run(threads, heads, head => Sum(work, head, (float*)memory + head * splits * size, splits, size));
         }
     }
 
@@ -49,7 +50,7 @@ internal static unsafe class AttentionBackward
 
     private static void WriteQueries(Work work, int head, float* dq)
     {
-        var (width, factor) = (AttentionForward.Round(work.Q.Width, Tiles.Lanes), 1 / MathF.Sqrt(work.Q.Width));
+        var (width, factor) = (Tiles.RoundUp(work.Q.Width, Tiles.Lanes), 1 / MathF.Sqrt(work.Q.Width));
         for (var i = 0; i < work.Q.Tokens; i++) work.Dq.Write(head, i, dq + (long)i * width, factor);
     }
 
@@ -82,24 +83,24 @@ internal static unsafe class AttentionBackward
     {
         var (width, wide) = (work.Q.Width, room.Wide);
         for (var i = 0; i < rows; i += Tiles.Rows)
-            Tiles.Product(2, width, room.Q + (query + i) * room.QStride, room.QStride, turned: false, room.KLanes + at * width, Tiles.Columns, room.Weights + i * Tiles.Columns, Tiles.Columns, add: false);
+            Tiles.Product(2, width, room.Q + (query + i) * room.QStride, room.QStride, 1, room.KLanes + at * width, Tiles.Columns, room.Weights + i * Tiles.Columns, Tiles.Columns, add: false);
         Weigh(room.Weights, room.Sums + query, rows, keys);
         if (work.Wanted.V)
             for (var c = 0; c < width; c += Tiles.Rows)
-                Tiles.Product(2, rows, room.Dy + query * room.DyStride + c, room.DyStride, turned: true, room.Weights, Tiles.Columns, room.Dv + at * wide + c * Tiles.Columns, Tiles.Columns, add: true);
+                Tiles.Product(2, rows, room.Dy + query * room.DyStride + c, 1, room.DyStride, room.Weights, Tiles.Columns, room.Dv + at * wide + c * Tiles.Columns, Tiles.Columns, add: true);
         if (!work.Wanted.Q && !work.Wanted.K) return;
         for (var i = 0; i < rows; i += Tiles.Rows)
-            Tiles.Product(2, width, room.Dy + (query + i) * room.DyStride, room.DyStride, turned: false, room.VLanes + at * width, Tiles.Columns, room.Slopes + i * Tiles.Columns, Tiles.Columns, add: false);
+            Tiles.Product(2, width, room.Dy + (query + i) * room.DyStride, room.DyStride, 1, room.VLanes + at * width, Tiles.Columns, room.Slopes + i * Tiles.Columns, Tiles.Columns, add: false);
         Slope(room.Slopes, room.Weights, room.Dots + query, rows);
         if (work.Wanted.K)
             for (var c = 0; c < width; c += Tiles.Rows)
-                Tiles.Product(2, rows, room.Q + query * room.QStride + c, room.QStride, turned: true, room.Slopes, Tiles.Columns, room.Dk + at * wide + c * Tiles.Columns, Tiles.Columns, add: true);
+                Tiles.Product(2, rows, room.Q + query * room.QStride + c, 1, room.QStride, room.Slopes, Tiles.Columns, room.Dk + at * wide + c * Tiles.Columns, Tiles.Columns, add: true);
         if (!work.Wanted.Q) return;
         for (var c = 0; c < wide; c += Tiles.Columns)
         {
             var vectors = Math.Min(2, (wide - c) / Tiles.Lanes);
             for (var i = 0; i < rows; i += Tiles.Rows)
-                Tiles.Product(vectors, Tiles.Columns, room.Slopes + i * Tiles.Columns, Tiles.Columns, turned: false, room.KRows + at * wide + c, wide, room.Dq + (long)(query + i) * wide + c, wide, add: true);
+                Tiles.Product(vectors, Tiles.Columns, room.Slopes + i * Tiles.Columns, Tiles.Columns, 1, room.KRows + at * wide + c, wide, room.Dq + (long)(query + i) * wide + c, wide, add: true);
         }
     }
 
@@ -138,8 +139,8 @@ internal static unsafe class AttentionBackward
         public Room(Work work, int head, float* partial)
         {
             var (queries, width) = (work.Q.Tokens, work.Q.Width);
-            (Rows, Wide) = (AttentionForward.Round(queries, Tiles.Rows), AttentionForward.Round(width, Tiles.Lanes));
-            var columns = AttentionForward.Round(width, Tiles.Rows);
+            (Rows, Wide) = (Tiles.RoundUp(queries, Tiles.Rows), Tiles.RoundUp(width, Tiles.Lanes));
+            var columns = Tiles.RoundUp(width, Tiles.Rows);
             long gradient = (long)Rows * Wide, lanes = KeyBlock * width, sums = KeyBlock * Wide, block = QueryBlock * Tiles.Columns;
             var scratch = Scratch.Of(3 * HeadRows.Room(Rows, columns) + 2 * Scratch.Whole(Rows) + gradient + 2 * lanes + 3 * sums + 2 * block + HeadRows.GroupRoom(width) + 2 * Tiles.Columns);
             (var q, QStride) = work.Q.Rows(head, scratch, Rows, columns);
@@ -177,7 +178,7 @@ internal static unsafe class AttentionBackward
             var width = work.Q.Width;
             work.K.Groups(head, first, count, KLanes, Work, AttentionForward.Log2E / MathF.Sqrt(width));
             work.V.Groups(head, first, count, VLanes, Work, 1);
-            work.K.Copy(head, first, count, KRows, AttentionForward.Round(count, Tiles.Columns), Wide);
+            work.K.Copy(head, first, count, KRows, Tiles.RoundUp(count, Tiles.Columns), Wide);
             new Span<float>(Dk, KeyBlock * Wide).Clear();
             new Span<float>(Dv, KeyBlock * Wide).Clear();
         }

@@ -26,8 +26,9 @@ internal static unsafe class AttentionForward
     public static void Run(HeadRows q, HeadRows k, HeadRows v, HeadRows mixed, float* sums)
     {
         var blocks = (q.Tokens + QueryBlock - 1) / QueryBlock;
-        var splits = Math.Clamp((PiecesPerThread * Team.Size + q.Count - 1) / q.Count, 1, blocks);
-        Team.Run(q.Count * splits, piece =>
+        var threads = Team.For(2L * q.Count * q.Tokens * k.Tokens * q.Width);
+        var splits = Math.Clamp((PiecesPerThread * threads + q.Count - 1) / q.Count, 1, blocks);
+        Team.Run(threads, q.Count * splits, piece =>
         {
             var (head, part) = (piece / splits, piece % splits);
             Head(q, k, v, mixed, sums, head, blocks * part / splits, blocks * (part + 1) / splits);
@@ -36,8 +37,8 @@ internal static unsafe class AttentionForward
 
     private static void Head(HeadRows q, HeadRows k, HeadRows v, HeadRows mixed, float* sums, int head, int fromBlock, int toBlock)
     {
-        var (keys, width, wide) = (k.Tokens, q.Width, Round(q.Width, Tiles.Lanes));
-        int rows = Round(keys, Tiles.Rows), columns = Round(width, Tiles.Rows);
+        var (keys, width, wide) = (k.Tokens, q.Width, Tiles.RoundUp(q.Width, Tiles.Lanes));
+        int rows = Tiles.RoundUp(keys, Tiles.Rows), columns = Tiles.RoundUp(width, Tiles.Rows);
         var scratch = Scratch.Of(HeadRows.Room(rows, width) + HeadRows.Room(keys, columns) + QueryBlock * (width + wide + 2) + KeyBlock * Tiles.Columns + HeadRows.GroupRoom(width));
         var (kRows, kStride) = k.Rows(head, scratch, rows, width);
         var (vRows, vStride) = v.Rows(head, scratch, keys, columns);
@@ -60,10 +61,10 @@ internal static unsafe class AttentionForward
                 for (var at = 0; at < count; at += Tiles.Columns)
                 {
                     for (var j = 0; j < some; j += Tiles.Rows)
-                        Tiles.Product(2, width, kAt + (key + j) * kStride, kStride, turned: false, qLanes + at * width, Tiles.Columns, weights + j * Tiles.Columns, Tiles.Columns, add: false);
+                        Tiles.Product(2, width, kAt + (key + j) * kStride, kStride, 1, qLanes + at * width, Tiles.Columns, weights + j * Tiles.Columns, Tiles.Columns, add: false);
                     Soften(weights, some, largest + at, total + at, sum + at * wide, width);
                     for (var c = 0; c < width; c += Tiles.Rows)
-                        Tiles.Product(2, some, vAt + key * vStride + c, vStride, turned: true, weights, Tiles.Columns, sum + at * wide + c * Tiles.Columns, Tiles.Columns, add: true);
+                        Tiles.Product(2, some, vAt + key * vStride + c, 1, vStride, weights, Tiles.Columns, sum + at * wide + c * Tiles.Columns, Tiles.Columns, add: true);
                 }
             }
             for (var i = 0; i < count; i++)
@@ -107,7 +108,4 @@ internal static unsafe class AttentionForward
             Tiles.Put(Tiles.At(sum, 2 * c + 1) * shrink1, sum, 2 * c + 1);
         }
     }
-
-    /// <summary>The next multiple.</summary>
-    public static int Round(int count, int multiple) => (count + multiple - 1) / multiple * multiple;
 }

@@ -33,7 +33,7 @@ internal static unsafe class Convolution
         var size = new Size(weight, dx);
         float* gradient = (float*)TensorMemory.Address(dy), w = (float*)TensorMemory.Address(weight), to = (float*)TensorMemory.Address(dx);
         var group = Math.Max(Tiles.Rows, Math.Min(MostChannels, WindowFloats / (size.Pixels * size.Side * size.Side)) / Tiles.Rows * Tiles.Rows);
-        Team.Run((size.Inputs + group - 1) / group, piece => Channels(gradient, w, to, size, piece * group, Math.Min(group, size.Inputs - piece * group)));
+        Team.Run(size.Threads, (size.Inputs + group - 1) / group, piece => Channels(gradient, w, to, size, piece * group, Math.Min(group, size.Inputs - piece * group)));
         Keep(dy, weight, dx);
     }
 
@@ -42,7 +42,7 @@ internal static unsafe class Convolution
         foreach (var tensor in tensors) GC.KeepAlive(tensor);
     }
 
-    private static void Pad(float* from, float* to, Size size) => Team.Run(size.Inputs, channel =>
+    private static void Pad(float* from, float* to, Size size) => Team.Run(size.Threads, size.Inputs, channel =>
     {
         float* source = from + (long)channel * size.Pixels, plane = to + channel * size.Plane;
         new Span<float>(plane, (int)size.Plane).Clear();
@@ -79,7 +79,7 @@ internal static unsafe class Convolution
     {
         var taps = size.Side * size.Side;
         var rows = count * taps;
-        var whole = AttentionForward.Round(rows, Tiles.Rows);
+        var whole = Tiles.RoundUp(rows, Tiles.Rows);
         var scratch = Scratch.Of(Scratch.Whole((long)whole * size.Pixels) + Scratch.Whole(size.Plane) + Scratch.Whole((long)whole * Depth));
         float* windows = scratch.Cut((long)whole * size.Pixels), plane = scratch.Cut(size.Plane), packed = scratch.Cut((long)whole * Depth);
         for (var k = 0; k < size.Outputs; k += Depth)
@@ -90,7 +90,7 @@ internal static unsafe class Convolution
             {
                 var vectors = size.Pixels - column >= Tiles.Columns ? 2 : 1;
                 for (var row = 0; row < rows; row += Tiles.Rows)
-                    Tiles.Product(vectors, depth, packed + row * depth, Tiles.Rows, turned: true, dy + (long)k * size.Pixels + column, size.Pixels, windows + (long)row * size.Pixels + column, size.Pixels, k > 0);
+                    Tiles.Product(vectors, depth, packed + row * depth, 1, Tiles.Rows, dy + (long)k * size.Pixels + column, size.Pixels, windows + (long)row * size.Pixels + column, size.Pixels, k > 0);
             }
         }
         for (var c = 0; c < count; c++)
@@ -120,6 +120,8 @@ internal static unsafe class Convolution
     {
         public readonly int Inputs, Outputs, Side, Height, Width, Padding, Pixels, Window, Wide;
         public readonly long Plane;
+
+        public int Threads => Team.For((long)Outputs * Window * Pixels);
 
         public Size(Tensor weight, Tensor map)
         {

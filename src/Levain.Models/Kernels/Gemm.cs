@@ -13,9 +13,6 @@ internal readonly unsafe record struct Matrix(nint Memory, int Rows, int Columns
 
     public Matrix Turned => new(Memory, Columns, Rows, Column, Row);
 
-    /// <summary>Whether elements of a row, or of a column, lie side by side.</summary>
-    public bool IsDense => Row == 1 || Column == 1;
-
     public float* At(int row, int column) => (float*)Memory + row * Row + column * Column;
 }
 
@@ -28,14 +25,11 @@ internal static unsafe class Gemm
 {
     private const int Depth = 512, Panels = 4, Group = Panels * Tiles.Columns, PiecesPerThread = 2;
 
-    // Multiplications below which threads cost more than they save.
-    private const long Large = 1 << 18;
-
     /// <summary>c = a·b, or c += a·b.</summary>
-    /// <exception cref="ArgumentException">Sizes do not fit, or neither rows nor columns of a lie dense.</exception>
+    /// <exception cref="ArgumentException">Sizes do not fit.</exception>
     public static void Run(Matrix a, Matrix b, Matrix c, bool add)
     {
-        if (a.Columns != b.Rows || a.Rows != c.Rows || b.Columns != c.Columns || !a.IsDense || !b.IsDense)
+        if (a.Columns != b.Rows || a.Rows != c.Rows || b.Columns != c.Columns)
             throw new ArgumentException($"[{a.Rows}, {a.Columns}]·[{b.Rows}, {b.Columns}] cannot be put into [{c.Rows}, {c.Columns}].");
         // Columns of the result lie in the lanes. What does not lie so has to be turned: the smaller one is.
         long turnB = b.Column == 1 ? 0 : (long)b.Rows * b.Columns, turnC = c.Column == 1 ? 0 : (long)c.Rows * c.Columns;
@@ -55,14 +49,9 @@ internal static unsafe class Gemm
     {
         var groups = (c.Columns + Group - 1) / Group;
         var tiles = (c.Rows + Tiles.Rows - 1) / Tiles.Rows;
-        var threads = (long)c.Rows * c.Columns * a.Columns < Large ? 1 : Team.Size;
+        var threads = Team.For((long)c.Rows * c.Columns * a.Columns);
         var parts = threads == 1 ? 1 : Math.Clamp((PiecesPerThread * threads + groups - 1) / groups, 1, tiles);
-        if (threads == 1)
-        {
-            for (var group = 0; group < groups; group++) Piece(a, b, c, add, group * Group, 0, c.Rows);
-            return;
-        }
-        Team.Run(groups * parts, piece =>
+        Team.Run(threads, groups * parts, piece =>
         {
             var (group, part) = (piece / parts, piece % parts);
             Piece(a, b, c, add, group * Group, tiles * part / parts * Tiles.Rows, Math.Min(c.Rows, tiles * (part + 1) / parts * Tiles.Rows));
@@ -92,12 +81,12 @@ internal static unsafe class Gemm
             {
                 var height = Math.Min(Tiles.Rows, endRow - row);
                 var from = a.At(row, k);
-                var (stride, turned) = a.Column == 1 ? (a.Row, false) : (a.Column, true);
+                var (down, along) = (a.Row, a.Column);
                 if (height < Tiles.Rows)
                 {
                     Fill(a, row, height, k, depth, rows);
                     from = rows;
-                    (stride, turned) = (Tiles.Rows, true);
+                    (down, along) = (1, Tiles.Rows);
                 }
                 for (var column = 0; column < columns; column += Tiles.Columns)
                 {
@@ -107,10 +96,10 @@ internal static unsafe class Gemm
                     var panelStride = isPacked || some % Tiles.Lanes != 0 ? Tiles.Columns : b.Row;
                     if (height == Tiles.Rows && some == vectors * Tiles.Lanes && c.Column == 1)
                     {
-                        Tiles.Product(vectors, depth, from, stride, turned, panel, panelStride, c.At(row, firstColumn + column), c.Row, add);
+                        Tiles.Product(vectors, depth, from, down, along, panel, panelStride, c.At(row, firstColumn + column), c.Row, add);
                         continue;
                     }
-                    Tiles.Product(vectors, depth, from, stride, turned, panel, panelStride, tile, Tiles.Columns, add: false);
+                    Tiles.Product(vectors, depth, from, down, along, panel, panelStride, tile, Tiles.Columns, add: false);
                     Deliver(tile, c, row, height, firstColumn + column, some, add);
                 }
             }

@@ -54,7 +54,7 @@ internal readonly unsafe struct HeadRows
     /// <param name="room">32 rows of d rounded up to sixteens, to work in.</param>
     public void Groups(int head, int from, int count, float* to, float* room, float factor)
     {
-        var width = AttentionForward.Round(Width, Tiles.Lanes);
+        var width = Tiles.RoundUp(Width, Tiles.Lanes);
         var turned = room + Tiles.Columns * width;
         for (var group = 0; group < count; group += Tiles.Columns, to += Tiles.Columns * Width)
         {
@@ -76,7 +76,7 @@ internal readonly unsafe struct HeadRows
     }
 
     /// <summary>Floats that <see cref="Groups"/> needs to work in.</summary>
-    public static long GroupRoom(int width) => Tiles.Columns * AttentionForward.Round(width, Tiles.Lanes) + Tiles.Lanes * Tiles.Columns;
+    public static long GroupRoom(int width) => Tiles.Columns * Tiles.RoundUp(width, Tiles.Lanes) + Tiles.Lanes * Tiles.Columns;
 
     /// <summary>Writes tokens of one head that lie in groups as <see cref="Groups"/> makes them, [d, 32], each times its factor.</summary>
     /// <param name="room">As for <see cref="Groups"/>.</param>
@@ -84,7 +84,7 @@ internal readonly unsafe struct HeadRows
     /// <param name="factors">One for each of the 32.</param>
     public void Ungroup(int head, int from, int count, float* values, float* room, float* factors)
     {
-        var width = AttentionForward.Round(Width, Tiles.Lanes);
+        var width = Tiles.RoundUp(Width, Tiles.Lanes);
         for (var channel = 0; channel < width; channel += Tiles.Lanes)
         {
             Tiles.Turn(values + channel * Tiles.Columns, Tiles.Columns, room + channel, width);

@@ -14,13 +14,20 @@ internal static unsafe class Team
 {
     private static readonly delegate* unmanaged<delegate* unmanaged<nint, void>, nint, uint, uint, void> parallel = Find();
 
-    /// <summary>Threads that share the work.</summary>
+    // Multiplications below which waking the others costs more than they save.
+    private const long Large = 1 << 20;
+
+    /// <summary>Threads that share large work.</summary>
     public static int Size => get_num_threads();
 
+    /// <summary>Threads that should share work of so many multiplications.</summary>
+    public static int For(long multiplications) => multiplications < Large ? 1 : Size;
+
     /// <summary>Runs <paramref name="piece"/> for 0 … <paramref name="count"/> − 1, in any order, and returns when all are done. A failure of one is thrown here.</summary>
-    public static void Run(int count, Action<int> piece)
+    /// <param name="threads">Threads, this one included.</param>
+    public static void Run(int threads, int count, Action<int> piece)
     {
-        var threads = Math.Min(count, Size);
+        threads = Math.Min(count, threads);
         if (threads <= 1)
         {
             for (var i = 0; i < count; i++) piece(i);

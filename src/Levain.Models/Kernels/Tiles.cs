@@ -8,7 +8,7 @@ namespace Levain.Models;
 /// Products of small matrices whose results stay in the processor's registers: eight rows by one or two vectors of sixteen. They run at the
 /// arithmetic units' full rate, so what is built of them is as fast as its way through the caches allows.
 /// </summary>
-internal static unsafe class Tiles
+public static unsafe class Tiles
 {
     /// <summary>Elements of one vector.</summary>
     public const int Lanes = 16;
@@ -21,23 +21,22 @@ internal static unsafe class Tiles
 
     /// <summary>c[8, 16·vectors] = or += a[8, depth]·b[depth, 16·vectors].</summary>
     /// <param name="vectors">1 or 2.</param>
-    /// <param name="a">Row after row, each dense; or, if <paramref name="turned"/>, column after column of eight side by side.</param>
-    /// <param name="aStride">From one row of a to the next, or from one column to the next.</param>
+    /// <param name="aRow">From one row of a to the next.</param>
+    /// <param name="aColumn">From one column of a to the next.</param>
     /// <param name="b">Rows of 16·vectors side by side.</param>
     /// <param name="c">As b.</param>
     /// <param name="add">Whether c's content is added to.</param>
-    public static void Product(int vectors, int depth, float* a, nint aStride, bool turned, float* b, nint bStride, float* c, nint cStride, bool add)
+    public static void Product(int vectors, int depth, float* a, nint aRow, nint aColumn, float* b, nint bRow, float* c, nint cRow, bool add)
     {
-        if (vectors == 2 && turned) Turned2(depth, a, aStride, b, bStride, c, cStride, add);
-        else if (vectors == 2) Straight2(depth, a, aStride, b, bStride, c, cStride, add);
-        else if (turned) Turned1(depth, a, aStride, b, bStride, c, cStride, add);
-        else Straight1(depth, a, aStride, b, bStride, c, cStride, add);
+        if (vectors == 2) Product2(depth, a, aRow, aColumn, b, bRow, c, cRow, add);
+        else Product1(depth, a, aRow, aColumn, b, bRow, c, cRow, add);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Turned2(int depth, float* a, nint aStride, float* b, nint bStride, float* c, nint cStride, bool add)
+    private static void Product2(int depth, float* a, nint aRow, nint aColumn, float* b, nint bRow, float* c, nint cRow, bool add)
     {
-        float* c1 = c + cStride, c2 = c1 + cStride, c3 = c2 + cStride, c4 = c3 + cStride, c5 = c4 + cStride, c6 = c5 + cStride, c7 = c6 + cStride;
+        float* a1 = a + aRow, a2 = a1 + aRow, a3 = a2 + aRow, a4 = a3 + aRow, a5 = a4 + aRow, a6 = a5 + aRow, a7 = a6 + aRow;
+        float* c1 = c + cRow, c2 = c1 + cRow, c3 = c2 + cRow, c4 = c3 + cRow, c5 = c4 + cRow, c6 = c5 + cRow, c7 = c6 + cRow;
         Vector512<float> s0x = default, s0y = default, s1x = default, s1y = default;
         Vector512<float> s2x = default, s2y = default, s3x = default, s3y = default;
         Vector512<float> s4x = default, s4y = default, s5x = default, s5y = default;
@@ -49,53 +48,8 @@ internal static unsafe class Tiles
             (s4x, s4y, s5x, s5y) = (At(c4, 0), At(c4, 1), At(c5, 0), At(c5, 1));
             (s6x, s6y, s7x, s7y) = (At(c6, 0), At(c6, 1), At(c7, 0), At(c7, 1));
         }
-        for (nint k = 0; k < depth; k++, a += aStride, b += bStride)
-        {
-            Vector512<float> x = At(b, 0), y = At(b, 1);
-            var s = Vector512.Create(a[0]);
-            (s0x, s0y) = (Vector512.FusedMultiplyAdd(s, x, s0x), Vector512.FusedMultiplyAdd(s, y, s0y));
-            s = Vector512.Create(a[1]);
-            (s1x, s1y) = (Vector512.FusedMultiplyAdd(s, x, s1x), Vector512.FusedMultiplyAdd(s, y, s1y));
-            s = Vector512.Create(a[2]);
-            (s2x, s2y) = (Vector512.FusedMultiplyAdd(s, x, s2x), Vector512.FusedMultiplyAdd(s, y, s2y));
-            s = Vector512.Create(a[3]);
-            (s3x, s3y) = (Vector512.FusedMultiplyAdd(s, x, s3x), Vector512.FusedMultiplyAdd(s, y, s3y));
-            s = Vector512.Create(a[4]);
-            (s4x, s4y) = (Vector512.FusedMultiplyAdd(s, x, s4x), Vector512.FusedMultiplyAdd(s, y, s4y));
-            s = Vector512.Create(a[5]);
-            (s5x, s5y) = (Vector512.FusedMultiplyAdd(s, x, s5x), Vector512.FusedMultiplyAdd(s, y, s5y));
-            s = Vector512.Create(a[6]);
-            (s6x, s6y) = (Vector512.FusedMultiplyAdd(s, x, s6x), Vector512.FusedMultiplyAdd(s, y, s6y));
-            s = Vector512.Create(a[7]);
-            (s7x, s7y) = (Vector512.FusedMultiplyAdd(s, x, s7x), Vector512.FusedMultiplyAdd(s, y, s7y));
-        }
-        Put(s0x, c, 0); Put(s0y, c, 1);
-        Put(s1x, c1, 0); Put(s1y, c1, 1);
-        Put(s2x, c2, 0); Put(s2y, c2, 1);
-        Put(s3x, c3, 0); Put(s3y, c3, 1);
-        Put(s4x, c4, 0); Put(s4y, c4, 1);
-        Put(s5x, c5, 0); Put(s5y, c5, 1);
-        Put(s6x, c6, 0); Put(s6y, c6, 1);
-        Put(s7x, c7, 0); Put(s7y, c7, 1);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Straight2(int depth, float* a, nint aStride, float* b, nint bStride, float* c, nint cStride, bool add)
-    {
-        float* a1 = a + aStride, a2 = a1 + aStride, a3 = a2 + aStride, a4 = a3 + aStride, a5 = a4 + aStride, a6 = a5 + aStride, a7 = a6 + aStride;
-        float* c1 = c + cStride, c2 = c1 + cStride, c3 = c2 + cStride, c4 = c3 + cStride, c5 = c4 + cStride, c6 = c5 + cStride, c7 = c6 + cStride;
-        Vector512<float> s0x = default, s0y = default, s1x = default, s1y = default;
-        Vector512<float> s2x = default, s2y = default, s3x = default, s3y = default;
-        Vector512<float> s4x = default, s4y = default, s5x = default, s5y = default;
-        Vector512<float> s6x = default, s6y = default, s7x = default, s7y = default;
-        if (add)
-        {
-            (s0x, s0y, s1x, s1y) = (At(c, 0), At(c, 1), At(c1, 0), At(c1, 1));
-            (s2x, s2y, s3x, s3y) = (At(c2, 0), At(c2, 1), At(c3, 0), At(c3, 1));
-            (s4x, s4y, s5x, s5y) = (At(c4, 0), At(c4, 1), At(c5, 0), At(c5, 1));
-            (s6x, s6y, s7x, s7y) = (At(c6, 0), At(c6, 1), At(c7, 0), At(c7, 1));
-        }
-        for (nint k = 0; k < depth; k++, b += bStride)
+        nint k = 0;
+        for (var i = 0; i < depth; i++, k += aColumn, b += bRow)
         {
             Vector512<float> x = At(b, 0), y = At(b, 1);
             var s = Vector512.Create(a[k]);
@@ -126,9 +80,10 @@ internal static unsafe class Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Turned1(int depth, float* a, nint aStride, float* b, nint bStride, float* c, nint cStride, bool add)
+    private static void Product1(int depth, float* a, nint aRow, nint aColumn, float* b, nint bRow, float* c, nint cRow, bool add)
     {
-        float* c1 = c + cStride, c2 = c1 + cStride, c3 = c2 + cStride, c4 = c3 + cStride, c5 = c4 + cStride, c6 = c5 + cStride, c7 = c6 + cStride;
+        float* a1 = a + aRow, a2 = a1 + aRow, a3 = a2 + aRow, a4 = a3 + aRow, a5 = a4 + aRow, a6 = a5 + aRow, a7 = a6 + aRow;
+        float* c1 = c + cRow, c2 = c1 + cRow, c3 = c2 + cRow, c4 = c3 + cRow, c5 = c4 + cRow, c6 = c5 + cRow, c7 = c6 + cRow;
         Vector512<float> s0x = default, s1x = default, s2x = default, s3x = default;
         Vector512<float> s4x = default, s5x = default, s6x = default, s7x = default;
         if (add)
@@ -138,43 +93,8 @@ internal static unsafe class Tiles
             (s4x, s5x) = (At(c4, 0), At(c5, 0));
             (s6x, s7x) = (At(c6, 0), At(c7, 0));
         }
-        for (nint k = 0; k < depth; k++, a += aStride, b += bStride)
-        {
-            var x = At(b, 0);
-            s0x = Vector512.FusedMultiplyAdd(Vector512.Create(a[0]), x, s0x);
-            s1x = Vector512.FusedMultiplyAdd(Vector512.Create(a[1]), x, s1x);
-            s2x = Vector512.FusedMultiplyAdd(Vector512.Create(a[2]), x, s2x);
-            s3x = Vector512.FusedMultiplyAdd(Vector512.Create(a[3]), x, s3x);
-            s4x = Vector512.FusedMultiplyAdd(Vector512.Create(a[4]), x, s4x);
-            s5x = Vector512.FusedMultiplyAdd(Vector512.Create(a[5]), x, s5x);
-            s6x = Vector512.FusedMultiplyAdd(Vector512.Create(a[6]), x, s6x);
-            s7x = Vector512.FusedMultiplyAdd(Vector512.Create(a[7]), x, s7x);
-        }
-        Put(s0x, c, 0);
-        Put(s1x, c1, 0);
-        Put(s2x, c2, 0);
-        Put(s3x, c3, 0);
-        Put(s4x, c4, 0);
-        Put(s5x, c5, 0);
-        Put(s6x, c6, 0);
-        Put(s7x, c7, 0);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Straight1(int depth, float* a, nint aStride, float* b, nint bStride, float* c, nint cStride, bool add)
-    {
-        float* a1 = a + aStride, a2 = a1 + aStride, a3 = a2 + aStride, a4 = a3 + aStride, a5 = a4 + aStride, a6 = a5 + aStride, a7 = a6 + aStride;
-        float* c1 = c + cStride, c2 = c1 + cStride, c3 = c2 + cStride, c4 = c3 + cStride, c5 = c4 + cStride, c6 = c5 + cStride, c7 = c6 + cStride;
-        Vector512<float> s0x = default, s1x = default, s2x = default, s3x = default;
-        Vector512<float> s4x = default, s5x = default, s6x = default, s7x = default;
-        if (add)
-        {
-            (s0x, s1x) = (At(c, 0), At(c1, 0));
-            (s2x, s3x) = (At(c2, 0), At(c3, 0));
-            (s4x, s5x) = (At(c4, 0), At(c5, 0));
-            (s6x, s7x) = (At(c6, 0), At(c7, 0));
-        }
-        for (nint k = 0; k < depth; k++, b += bStride)
+        nint k = 0;
+        for (var i = 0; i < depth; i++, k += aColumn, b += bRow)
         {
             var x = At(b, 0);
             s0x = Vector512.FusedMultiplyAdd(Vector512.Create(a[k]), x, s0x);
@@ -195,6 +115,9 @@ internal static unsafe class Tiles
         Put(s6x, c6, 0);
         Put(s7x, c7, 0);
     }
+
+    /// <summary>The next multiple.</summary>
+    public static int RoundUp(int count, int multiple) => (count + multiple - 1) / multiple * multiple;
 
     /// <summary>Turns a square of 16 by 16 round: to[i, j] = from[j, i].</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -17,21 +17,16 @@ public sealed class GroupNormLayer : AdaptableLayer
     public GroupNormLayer(long channels, GroupNormSpec spec, Compute compute)
         : base(nameof(GroupNormLayer), LayerShape.OfNorm(LayerKind.GroupNorm, channels), [channels], hasBias: true, compute) => this.spec = spec;
 
-    /// <summary>Keeps mean and variance of the next map in <see cref="Given"/>.</summary>
-    internal bool Measures { get; set; }
-
     /// <summary>Mean and variance of each group, [B, G, 1], in place of the map's own: a tile is normalised like the whole it was cut from. Whoever sets them disposes them.</summary>
     internal (Tensor Mean, Tensor Variance)? Given { get; set; }
 
     /// <inheritdoc/>
     protected override Tensor Compute(Tensor x, Tensor weight, Tensor? bias, bool own)
     {
-        if (!Measures && Given is null) return functional.group_norm(x, spec.Groups, weight, bias, spec.Epsilon);
+        if (Given is not { } given) return functional.group_norm(x, spec.Groups, weight, bias, spec.Epsilon);
         using var scope = NewDisposeScope();
         var groups = x.reshape(x.size(0), spec.Groups, -1);
-        if (Measures) Given = (groups.mean([2L], keepdim: true).DetachFromDisposeScope(), groups.var(2L, unbiased: false, keepdim: true).DetachFromDisposeScope());
-        var (mean, variance) = Given!.Value;
-        var normed = ((groups - mean) * (variance + spec.Epsilon).rsqrt()).view_as(x);
+        var normed = ((groups - given.Mean) * (given.Variance + spec.Epsilon).rsqrt()).view_as(x);
         return (normed * weight.view(1, -1, 1, 1) + bias!.view(1, -1, 1, 1)).MoveToOuterDisposeScope();
     }
 }

@@ -83,7 +83,7 @@ public sealed class FusedAttentionTests
     [Fact]
     public void A_failing_piece_of_work_is_reported_where_the_work_was_given_out()
     {
-        var failure = Assert.Throws<InvalidOperationException>(() => Team.Run(64, piece => { if (piece == 40) throw new InvalidOperationException("piece 40"); }));
+        var failure = Assert.Throws<InvalidOperationException>(() => Team.Run(2, 64, piece => { if (piece == 40) throw new InvalidOperationException("piece 40"); }));
         Assert.Equal("piece 40", failure.Message);
     }
 

@@ -1,23 +1,22 @@
-using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using Levain.Models;
 
 namespace Levain.Training.Orthogonal;
 
 /// <summary>
-/// Products of matrices that lie in panels of 32 columns, row after row of each: of two of them, 8 rows by 32 columns of the product stay in registers
-/// while all of the inner side goes by. AVX-512.
+/// Products of matrices that lie in panels of 32 columns, row after row of each. AVX-512.
 /// </summary>
 internal static unsafe class Panels
 {
     /// <summary>Columns of a panel.</summary>
-    public const int Width = 32;
+    public const int Width = Tiles.Columns;
 
     /// <summary>Rows that <see cref="Tile"/> makes at once.</summary>
-    public const int TileRows = 8;
+    public const int TileRows = Tiles.Rows;
 
     /// <summary>A side made a multiple of a panel's width.</summary>
-    public static int Padded(int side) => (side + Width - 1) / Width * Width;
+    public static int Padded(int side) => Tiles.RoundUp(side, Width);
 
     /// <summary>to[i, j] = Σₖ a[k, i]·b[k, j] for i below 8 and j below 32; rows of all three are 32 numbers apart.</summary>
     /// <param name="a">The first panel, from some column on.</param>
@@ -25,42 +24,7 @@ internal static unsafe class Panels
     /// <param name="count">Length of the sum.</param>
     /// <param name="to">The result.</param>
     /// <param name="add">Adds to what is there.</param>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Tile(float* a, float* b, int count, float* to, bool add)
-    {
-        Vector512<float> l0 = default, l1 = default, l2 = default, l3 = default, l4 = default, l5 = default, l6 = default, l7 = default;
-        Vector512<float> r0 = default, r1 = default, r2 = default, r3 = default, r4 = default, r5 = default, r6 = default, r7 = default;
-        for (var k = 0; k < count; k++)
-        {
-            var (left, right) = (Vector512.Load(b), Vector512.Load(b + Width / 2));
-            var x = Vector512.Create(a[0]);
-            (l0, r0) = (Vector512.FusedMultiplyAdd(x, left, l0), Vector512.FusedMultiplyAdd(x, right, r0));
-            x = Vector512.Create(a[1]);
-            (l1, r1) = (Vector512.FusedMultiplyAdd(x, left, l1), Vector512.FusedMultiplyAdd(x, right, r1));
-            x = Vector512.Create(a[2]);
-            (l2, r2) = (Vector512.FusedMultiplyAdd(x, left, l2), Vector512.FusedMultiplyAdd(x, right, r2));
-            x = Vector512.Create(a[3]);
-            (l3, r3) = (Vector512.FusedMultiplyAdd(x, left, l3), Vector512.FusedMultiplyAdd(x, right, r3));
-            x = Vector512.Create(a[4]);
-            (l4, r4) = (Vector512.FusedMultiplyAdd(x, left, l4), Vector512.FusedMultiplyAdd(x, right, r4));
-            x = Vector512.Create(a[5]);
-            (l5, r5) = (Vector512.FusedMultiplyAdd(x, left, l5), Vector512.FusedMultiplyAdd(x, right, r5));
-            x = Vector512.Create(a[6]);
-            (l6, r6) = (Vector512.FusedMultiplyAdd(x, left, l6), Vector512.FusedMultiplyAdd(x, right, r6));
-            x = Vector512.Create(a[7]);
-            (l7, r7) = (Vector512.FusedMultiplyAdd(x, left, l7), Vector512.FusedMultiplyAdd(x, right, r7));
-            a += Width;
-            b += Width;
-        }
-        Put(to, 0, l0, r0, add);
-        Put(to, 1, l1, r1, add);
-        Put(to, 2, l2, r2, add);
-        Put(to, 3, l3, r3, add);
-        Put(to, 4, l4, r4, add);
-        Put(to, 5, l5, r5, add);
-        Put(to, 6, l6, r6, add);
-        Put(to, 7, l7, r7, add);
-    }
+    public static void Tile(float* a, float* b, int count, float* to, bool add) => Tiles.Product(2, count, a, 1, Width, b, Width, to, Width, add);
 
     /// <summary>The product of panels whose result is symmetric: to[i, j] = Σₖ a[k, i]·b[k, j]. Blocks on and above the diagonal are made; see <see cref="Mirror"/>.</summary>
     /// <param name="a">Panels of <paramref name="side"/> columns, <paramref name="rows"/> rows kept of each.</param>
@@ -127,14 +91,5 @@ internal static unsafe class Panels
         Avx.Permute2x128(b1, b5, highHalves).Store(to + 5 * toStride);
         Avx.Permute2x128(b2, b6, highHalves).Store(to + 6 * toStride);
         Avx.Permute2x128(b3, b7, highHalves).Store(to + 7 * toStride);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Put(float* to, int row, Vector512<float> left, Vector512<float> right, bool add)
-    {
-        to += row * Width;
-        if (add) (left, right) = (left + Vector512.Load(to), right + Vector512.Load(to + Width / 2));
-        left.Store(to);
-        right.Store(to + Width / 2);
     }
 }
