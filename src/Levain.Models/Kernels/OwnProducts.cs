@@ -9,11 +9,19 @@ public static class OwnProducts
     // Up to so many pixels, laying a weight out for libtorch's convolution costs more than it saves.
     private const long SmallMap = 1024;
 
-    /// <summary>Whether products of such tensors are formed here: fp32, on a processor with AVX-512.</summary>
-    /// <param name="one">Tells type and device for all.</param>
-    public static bool Suit(Tensor one) => Engine.OwnKernels && one.dtype == ScalarType.Float32 && one.device_type == DeviceType.CPU;
+    // Multiplications of a layer from which on our kernels are faster than libtorch's.
+    private const long LargeLayer = 1 << 20;
 
-    /// <summary>a·b, [M, N] of [M, K] and [K, N], each dense along one dimension. The caller's scope owns it.</summary>
+    /// <summary>Whether products of such tensors can be formed here: fp32, on a processor with AVX-512.</summary>
+    /// <param name="one">Tells type and device for all.</param>
+    public static bool Suits(Tensor one) => Engine.OwnKernels && one.dtype == ScalarType.Float32 && one.device_type == DeviceType.CPU;
+
+    /// <summary>Whether a layer belongs here, too.</summary>
+    /// <param name="x">The layer's input.</param>
+    /// <param name="times">How often each of its elements is multiplied.</param>
+    internal static bool SuitsLayer(Tensor x, long times) => Suits(x) && x.numel() * times >= LargeLayer;
+
+    /// <summary>a·b, [M, N] of [M, K] and [K, N] in any order of memory. The caller's scope owns it.</summary>
     public static Tensor Of(Tensor a, Tensor b)
     {
         var c = empty([a.size(0), b.size(1)]);
@@ -26,7 +34,7 @@ public static class OwnProducts
     public static void Add(Tensor c, Tensor a, Tensor b) => Run(a, b, c, add: true);
 
     /// <summary>Whether a convolution belongs here: a small map whose size it keeps.</summary>
-    internal static bool SuitConvolution(Tensor x, Tensor weight, LayerShape shape) =>
+    internal static bool SuitsConvolution(Tensor x, Tensor weight, LayerShape shape) =>
         shape.Stride == (1, 1) && shape.Kernel.H == shape.Kernel.W && shape.Padding == (shape.Kernel.H / 2, shape.Kernel.H / 2) && shape.Kernel.H % 2 == 1
         && x.size(2) * x.size(3) < SmallMap && x.size(2) * x.size(3) % Tiles.Lanes == 0 && weight.is_contiguous();
 
@@ -51,7 +59,7 @@ public static class OwnProducts
         return y.MoveToOuterDisposeScope();
     }
 
-    /// <summary>A convolution that <see cref="SuitConvolution"/> holds for, [B, O, H, W] of [B, I, H, W]; the caller's scope owns it.</summary>
+    /// <summary>A convolution that <see cref="SuitsConvolution"/> holds for, [B, O, H, W] of [B, I, H, W]; the caller's scope owns it.</summary>
     internal static Tensor Convolve(Tensor x, Tensor weight, Tensor? bias)
     {
         using var scope = NewDisposeScope();
@@ -75,12 +83,9 @@ public static class OwnProducts
 
     private static void Run(Tensor a, Tensor b, Tensor c, bool add)
     {
-        using var scope = NewDisposeScope();
-        var (left, right) = (Dense(a), Dense(b));
-        Gemm.Run(new(left), new(right), new(c), add);
-        foreach (var tensor in (Tensor[])[left, right, a, b, c]) GC.KeepAlive(tensor);
+        Gemm.Run(new(a), new(b), new(c), add);
+        GC.KeepAlive(a);
+        GC.KeepAlive(b);
+        GC.KeepAlive(c);
     }
-
-    // An expanded vector, as the gradient of a sum is one, lies dense along neither dimension.
-    private static Tensor Dense(Tensor matrix) => matrix.stride(0) == 1 || matrix.stride(1) == 1 ? matrix : matrix.contiguous();
 }

@@ -41,17 +41,17 @@ public abstract class AdaptableLayer : Module<Tensor, Tensor>, IAdaptableLayer
     public Tensor Apply(Tensor x, Tensor weight, Tensor? bias)
     {
         if (FrozenPass.Suits(this, x, weight, bias)) return FrozenPass.Run(this, x, bias is not null);
-        if (weight.dtype == x.dtype) return Compute(x, weight, bias, IsOwn(weight, bias, x));
+        if (weight.dtype == x.dtype) return Compute(x, weight, bias, IsOwn(weight, bias, x, Shape.In));
         using var widened = weight.to_type(x.dtype);
-        return Compute(x, widened, bias, IsOwn(weight, bias, x));
+        return Compute(x, widened, bias, IsOwn(weight, bias, x, Shape.In));
     }
 
     /// <inheritdoc/>
     public Tensor InputGradient(Tensor gradient)
     {
-        if (weight.dtype == gradient.dtype) return Back(gradient, weight, IsOwn(weight, bias, gradient));
+        if (weight.dtype == gradient.dtype) return Back(gradient, weight, IsOwn(weight, bias, gradient, Shape.Out));
         using var widened = weight.to_type(gradient.dtype);
-        return Back(gradient, widened, IsOwn(weight, bias, gradient));
+        return Back(gradient, widened, IsOwn(weight, bias, gradient, Shape.Out));
     }
 
     /// <summary>Whether <see cref="InputGradient"/> can be asked for.</summary>
@@ -69,9 +69,9 @@ public abstract class AdaptableLayer : Module<Tensor, Tensor>, IAdaptableLayer
     public sealed override Tensor forward(Tensor x) => Patch is { } patch ? patch.Forward(this, x) : Apply(x, weight, bias);
 
     // Own kernels record nothing. What is their own weight's work has the same bits whether a pass is recorded (FrozenPass) or not: recomputed passes rely on it.
-    private bool IsOwn(Tensor weight, Tensor? bias, Tensor x)
+    private bool IsOwn(Tensor weight, Tensor? bias, Tensor x, long channels)
     {
-        if (!OwnProducts.Suit(x) || (is_grad_enabled() && (x.requires_grad || weight.requires_grad || bias?.requires_grad == true))) return false;
+        if (!OwnProducts.SuitsLayer(x, weight.numel() / channels) || (is_grad_enabled() && (x.requires_grad || weight.requires_grad || bias?.requires_grad == true))) return false;
         var whole = ReferenceEquals(weight, this.weight) && (bias is null || ReferenceEquals(bias, this.bias));
         return whole ? !weight.requires_grad && bias?.requires_grad != true : !is_grad_enabled() && !Recomputed.RunsAgain;
     }

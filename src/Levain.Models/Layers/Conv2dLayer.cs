@@ -30,7 +30,7 @@ public sealed class Conv2dLayer : AdaptableLayer
             return PixelsFirst(x)
                 ? Rows(x, pixels => OwnProducts.Linear(pixels.reshape(-1, Shape.In), Matrix(weight), bias).view([.. pixels.shape[..^1], Shape.Out]))
                 : OwnProducts.Pointwise(x, Matrix(weight), bias);
-        if (own && OwnProducts.SuitConvolution(x, weight, Shape)) return OwnProducts.Convolve(x, weight, bias);
+        if (own && OwnProducts.SuitsConvolution(x, weight, Shape)) return OwnProducts.Convolve(x, weight, bias);
         return IsProduct && PixelsFirst(x) ? Rows(x, pixels => MatrixProduct.Of(pixels, weight, bias)) : functional.conv2d(x, weight, bias, stride, padding);
     }
 
@@ -43,7 +43,7 @@ public sealed class Conv2dLayer : AdaptableLayer
             return PixelsFirst(gradient)
                 ? Rows(gradient, pixels => OwnProducts.Of(pixels.reshape(-1, Shape.Out), Matrix(weight)).view([.. pixels.shape[..^1], Shape.In])).MoveToOuterDisposeScope()
                 : OwnProducts.Pointwise(gradient, Matrix(weight).t(), null).MoveToOuterDisposeScope();
-        if (own && OwnProducts.SuitConvolution(gradient, weight, Shape)) return OwnProducts.ConvolveBack(gradient, weight).MoveToOuterDisposeScope();
+        if (own && OwnProducts.SuitsConvolution(gradient, weight, Shape)) return OwnProducts.ConvolveBack(gradient, weight).MoveToOuterDisposeScope();
         return (IsProduct && PixelsFirst(gradient) ? Rows(gradient, pixels => MatrixProduct.Back(pixels, weight)) : functional.conv_transpose2d(gradient, weight, strides: stride, padding: padding)).MoveToOuterDisposeScope();
     }
 

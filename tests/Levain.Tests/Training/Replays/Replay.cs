@@ -18,9 +18,9 @@ internal sealed class Replay : IBatchObserver, IProgress<RunEvent>
 
     // At 64 px the lowest level of the tiny U-Net is a single cell, and a group norm there looks at two numbers: where they are nearly equal, its
     // slope is 1/sqrt(eps) and rounding decides. bucket_no_upscale, batch 7: the same run with an fp64 U-Net has a gradient 1.3e-3 above the
-    // recorded one, with other kernels 0.5e-3 to 1.8e-3 below; later losses part by up to 2.3e-4, more at every step.
+    // recorded one, with other kernels 0.5e-3 to 1.8e-3 below; later losses part by up to 3e-5.
     private const int ShakySide = 64;
-    private const double ShakyNormTolerance = 5e-3, ShakyLossTolerance = 5e-4;
+    private const double ShakyNormTolerance = 5e-3, ShakyLossTolerance = 2e-4;
 
     // Recorded with bitsandbytes' CPU quantiser, which is not the nearest-entry one of its CUDA kernels and of ours.
     private const double CodedLossTolerance = 5e-3;
