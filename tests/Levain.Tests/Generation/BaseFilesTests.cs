@@ -1,4 +1,3 @@
-using Levain.Core;
 using Levain.Formats;
 using Levain.Generation;
 using Levain.Models;
