@@ -41,10 +41,12 @@ internal sealed class PictureArguments
     }
 
     /// <summary>What all pictures share, with an empty prompt and the first seed.</summary>
+    /// <param name="secondPass">Whether options ask for a second pass, which settings may change.</param>
     /// <param name="told">What a picture says of itself; an option counts where it was written.</param>
-    public GenerationRequest Request(ParseResult given, Screen screen, Problems problems, GenerationRequest? told = null)
+    public GenerationRequest Request(ParseResult given, Screen screen, Problems problems, GenerationRequest? told = null, bool secondPass = false)
     {
         var start = told ?? Usual;
+        if (secondPass) start = start with { Hires = start.Hires ?? new() };
         if (given.GetValue(settings) is { } text) start = InfotextReader.Settings(text, start, problems);
         return start with
         {

@@ -57,6 +57,9 @@ internal sealed class PictureOptions
         return command;
     }
 
+    /// <summary>Whether a second pass is asked for.</summary>
+    public bool AsksSecondPass(ParseResult given) => given.GetValue(hires) is not null || given.GetValue(hiresSize) is not null;
+
     /// <summary>A request with what was given.</summary>
     /// <param name="told">The picture whose text <paramref name="request"/> comes from, with what it says of one it began with; null for none.</param>
     public GenerationRequest Apply(ParseResult given, GenerationRequest request, Problems problems, ToldPicture? told = null)
@@ -69,7 +72,7 @@ internal sealed class PictureOptions
         {
             Img2Img = Img2Img(given, problems, told) ?? request.Img2Img,
             Hires = Hires(given, request, problems),
-            Refiner = Refiner(given, problems, told),
+            Refiner = Refiner(given, request, problems, told),
             Batch = new() { Count = given.GetValue(batch) ?? 1, Size = given.GetValue(atOnce) ?? 1 },
             TileSize = given.GetValue(tile) ?? request.TileSize,
             Joined = given.GetValue(tiling) ?? request.Joined,
@@ -131,7 +134,7 @@ internal sealed class PictureOptions
     // A second pass that a picture tells of keeps what is not written anew.
     private HiresOptions? Hires(ParseResult given, GenerationRequest request, Problems problems)
     {
-        if (given.GetValue(hires) is null && given.GetValue(hiresSize) is null && request.Hires is null)
+        if (!AsksSecondPass(given) && request.Hires is null)
         {
             problems.Require(given.GetValue(hiresCheckpoint) is null, "--hires-checkpoint", "is given without --hires.", "Say how much larger the second pass is: --hires 2.");
             return null;
@@ -149,11 +152,11 @@ internal sealed class PictureOptions
         };
     }
 
-    private RefinerOptions? Refiner(ParseResult given, Problems problems, ToldPicture? source)
+    private RefinerOptions? Refiner(ParseResult given, GenerationRequest request, Problems problems, ToldPicture? source)
     {
         const string RefinerField = "Refiner";
         Ask(refiner, RefinerField);
-        Ask(hiresCheckpoint, "Hires checkpoint");
+        if (request.Hires is not null) Ask(hiresCheckpoint, "Hires checkpoint");
         var path = given.GetValue(refiner);
         problems.Require(path is not null || given.GetValue(refinerSwitch) is null || source?.Read.Fields.ContainsKey(RefinerField) is true, "--refiner-switch", "is given without --refiner.", "Name the base that finishes pictures.");
         return path is null ? null : new(path) { SwitchAt = given.GetValue(refinerSwitch) ?? source?.Read.Number("Refiner switch at") ?? new RefinerOptions(path).SwitchAt };

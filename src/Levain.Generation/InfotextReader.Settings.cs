@@ -7,7 +7,7 @@ namespace Levain.Generation;
 // Settings written by hand, in the words of infotexts.
 public static partial class InfotextReader
 {
-    private static readonly string[] WithOptions = ["Seed", "Sampler"];
+    private static readonly string[] WithOptions = ["Seed", "Sampler", "Denoising strength"];
 
     /// <summary>Fields that <see cref="Settings"/> takes.</summary>
     public static IReadOnlyList<string> SettingNames { get; } =
@@ -28,6 +28,11 @@ public static partial class InfotextReader
         foreach (var key in fields.Keys.Where(key => Passed.Contains(key) || WithOptions.Contains(key)).ToList())
         {
             problems.Add("--settings", $"holds '{key}'.", "It has options of its own, or is told by files.");
+            fields.Remove(key);
+        }
+        foreach (var key in fields.Keys.Where(key => request.Hires is null && IsOfSecondPass(key)).ToList())
+        {
+            problems.Add("--settings", $"holds '{key}', and there is no second pass.", "Ask for one: --hires 2.");
             fields.Remove(key);
         }
         var notes = new List<string>();

@@ -88,9 +88,14 @@ public static partial class InfotextReader
             else notes.Add($"The sampler '{sampler}' is not known here; {request.Sampler} is used.");
         }
         else request = WithSchedule(request, fields.GetValueOrDefault("Schedule type"), notes);
-        var hires = fields.Keys.Any(key => key.StartsWith("Hires ", StringComparison.Ordinal)) ? request.Hires ?? new() : request.Hires;
+        var hires = AsksSecondPass(fields) ? request.Hires ?? new() : request.Hires;
         foreach (var (key, value) in fields)
         {
+            if (hires is null && IsOfSecondPass(key))
+            {
+                notes.Add($"'{key}: {value}' is of a second pass, which is not asked for, and was left out.");
+                continue;
+            }
             switch (key)
             {
                 case "Sampler" or "Schedule type" or "Hires schedule type":
@@ -218,6 +223,12 @@ public static partial class InfotextReader
         }
         return Aged(request with { Hires = hires }, fields, notes);
     }
+
+    /// <summary>Whether a text was written of a picture with a second pass.</summary>
+    /// <remarks>AUTOMATIC1111's webui, <c>enable_hr</c> among the fields that ui.py pastes: other fields change a second pass and do not ask for one.</remarks>
+    internal static bool AsksSecondPass(IReadOnlyDictionary<string, string> fields) => fields.ContainsKey("Denoising strength") && (fields.ContainsKey("Hires upscale") || fields.ContainsKey("Hires upscaler") || fields.ContainsKey("Hires resize"));
+
+    private static bool IsOfSecondPass(string key) => key.StartsWith("Hires ", StringComparison.Ordinal);
 
     /// <summary>What versions of the webui did differently, by infotext_versions.py.</summary>
     private static GenerationRequest Aged(GenerationRequest request, Dictionary<string, string> fields, List<string> notes)

@@ -24,7 +24,7 @@ public sealed record ToldImg2Img(double? Denoise)
     /// <summary>The fields of a text that speak of such a picture; null where they do not.</summary>
     internal static ToldImg2Img? Of(IReadOnlyDictionary<string, string> fields)
     {
-        if (fields.Keys.Any(key => key.StartsWith("Hires ", StringComparison.Ordinal)) || !fields.Keys.Any(key => key is "Denoising strength" or "Init image hash" || IsOfMask(key))) return null;
+        if (InfotextReader.AsksSecondPass(fields) || !fields.Keys.Any(key => key is "Denoising strength" or "Init image hash" || IsOfMask(key))) return null;
         var usual = new InpaintOptions(new(new(1, 1), [0]));
         return new(Number("Denoising strength"))
         {

@@ -25,7 +25,7 @@ internal static class GridCommand
                 var along = given.GetValue(vary)!.ToLowerInvariant();
                 problems.Require(along.All("xyz".Contains), "--vary-seeds", $"is {along}.", "Use x, y and z: xy.");
                 PictureArguments.CheckPng(given.GetValue(output)!, problems);
-                var request = drawing.Apply(given, pictures.Request(given, screen, problems), problems) with { Prompt = given.GetValue(prompt)!, Networks = [.. (given.GetValue(lora) ?? []).Select(NetworkArgument.Parse)] };
+                var request = drawing.Apply(given, pictures.Request(given, screen, problems, secondPass: drawing.AsksSecondPass(given)), problems) with { Prompt = given.GetValue(prompt)!, Networks = [.. (given.GetValue(lora) ?? []).Select(NetworkArgument.Parse)] };
                 problems.Require(request.Batch.Pictures == 1, "--batch", "is given for a grid.", "Each place of a grid holds one picture; 'Seed=1-4' is an axis.");
                 var lines = new[] { x, y, z }.Select(option => LineUp(given.GetValue(option), option.Name, problems, screen)).ToList();
                 problems.ThrowIfAny();

@@ -110,6 +110,33 @@ public sealed class InfotextTests
         Assert.Contains("'Schedule rho: high' is not understood", told);
     }
 
+    [Theory]
+    [InlineData("Denoising strength: 0.4, Hires upscale: 1.5", true)]
+    [InlineData("Denoising strength: 0.4, Hires upscaler: Lanczos", true)]
+    [InlineData("Denoising strength: 0.4, Hires resize: 96x96", true)]
+    [InlineData("Hires upscale: 1.5", false, "Hires upscale")]
+    [InlineData("Denoising strength: 0.4, Hires CFG Scale: 5", false, "Hires CFG Scale")]
+    [InlineData("Denoising strength: 0.4, Hires steps: 5, Hires sampler: Euler", false, "Hires steps", "Hires sampler")]
+    public void A_second_pass_is_drawn_where_the_webui_s_paste_would_turn_it_on(string fields, bool asked, params string[] told)
+    {
+        var read = InfotextReader.Read($"a cat\nSteps: 5, Seed: 3, Size: 64x64, {fields}");
+        Assert.Equal(asked, read.Request.Hires is not null);
+        Assert.Equal(!asked && fields.Contains("Denoising"), read.Img2Img is not null);
+        Assert.Equal(told.Length, read.Notes.Count);
+        Assert.All(told.Zip(read.Notes), pair => Assert.Contains($"'{pair.First}: ", pair.Second));
+    }
+
+    [Fact]
+    public void Settings_of_a_second_pass_do_not_ask_for_one()
+    {
+        var problems = new Problems();
+        Assert.Null(InfotextReader.Settings("Hires CFG Scale: 5, Eta: 0.5", new(), problems).Hires);
+        Assert.Equal("--settings: holds 'Hires CFG Scale', and there is no second pass. Ask for one: --hires 2.", Assert.Single(problems.All).ToString());
+        problems = new();
+        Assert.Equal(5, InfotextReader.Settings("Hires CFG Scale: 5", new() { Hires = new() }, problems).Hires!.CfgScale);
+        Assert.False(problems.Any);
+    }
+
     [Fact]
     public void What_is_not_understood_is_told()
     {
