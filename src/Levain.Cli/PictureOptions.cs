@@ -64,10 +64,7 @@ internal sealed class PictureOptions
     /// <param name="told">The picture whose text <paramref name="request"/> comes from, with what it says of one it began with; null for none.</param>
     public GenerationRequest Apply(ParseResult given, GenerationRequest request, Problems problems, ToldPicture? told = null)
     {
-        var begins = given.GetValue(init) is not null || told?.Read.Img2Img is not null;
-        problems.Require(given.GetValue(mask) is null || begins, "--mask", "is given without --init.", "Name the picture that the mask belongs to.");
-        problems.Require(!given.GetValue(keepColours) || begins, "--keep-colours", "is given without --init.", "Name the picture whose colours are kept.");
-        problems.Require(given.GetValue(denoise) is null || begins, "--denoise", "is given without --init.", "Name a picture to begin with; a second pass has --hires-denoise.");
+        Idle(given, request, problems, told?.Read.Img2Img);
         return request with
         {
             Img2Img = Img2Img(given, problems, told) ?? request.Img2Img,
@@ -99,6 +96,27 @@ internal sealed class PictureOptions
         if (sides.Length == 2 && int.TryParse(sides[0], CultureInfo.InvariantCulture, out var width) && int.TryParse(sides[1], CultureInfo.InvariantCulture, out var height)) return new(width, height);
         problems.Add(name, $"is {text}.", "Write width and height: 512x768.");
         return null;
+    }
+
+    /// <summary>Tells of options that would do nothing.</summary>
+    private void Idle(ParseResult given, GenerationRequest request, Problems problems, ToldImg2Img? told)
+    {
+        const string NoInit = "is given without --init.", NoMask = "is given without --mask.", NoPass = "is given without --hires.", Begin = "Name the picture to begin with: --init FILE.";
+        var begins = given.GetValue(init) is not null || told is not null;
+        Need(begins, NoInit, "Name the picture that the mask belongs to.", mask);
+        Need(begins, NoInit, "Name the picture whose colours are kept.", keepColours);
+        Need(begins, NoInit, "Name a picture to begin with; a second pass has --hires-denoise.", denoise);
+        Need(begins, NoInit, Begin, resize, exactSteps, extraNoise);
+        var masks = given.GetValue(mask) is not null || told?.Inpaint is not null;
+        Need(masks, NoMask, "Name the mask: --mask FILE.", maskBlur, maskContent, onlyMasked, maskPadding, maskInvert);
+        Need(!masks || given.Written(onlyMasked, told?.Inpaint?.OnlyMasked), "is given without --only-masked.", "Add it: the margin is that of the part drawn alone.", maskPadding);
+        Need(AsksSecondPass(given) || request.Hires is not null, NoPass, "Say how much larger the second pass is: --hires 2.", upscaler, hiresSteps, hiresDenoise, hiresSampler, hiresCheckpoint);
+        Need(given.GetValue(hiresSize) is null, "is given beside --hires-size, which says it too.", "Use one of both.", hires);
+
+        void Need(bool there, string what, string fix, params IEnumerable<Option> options)
+        {
+            foreach (var option in options) problems.Require(there || !given.IsWritten(option), option.Name, what, fix);
+        }
     }
 
     private Img2ImgOptions? Img2Img(ParseResult given, Problems problems, ToldPicture? source)
@@ -134,11 +152,7 @@ internal sealed class PictureOptions
     // A second pass that a picture tells of keeps what is not written anew.
     private HiresOptions? Hires(ParseResult given, GenerationRequest request, Problems problems)
     {
-        if (!AsksSecondPass(given) && request.Hires is null)
-        {
-            problems.Require(given.GetValue(hiresCheckpoint) is null, "--hires-checkpoint", "is given without --hires.", "Say how much larger the second pass is: --hires 2.");
-            return null;
-        }
+        if (!AsksSecondPass(given) && request.Hires is null) return null;
         var start = request.Hires ?? UsualHires;
         return start with
         {

@@ -67,6 +67,14 @@ public sealed class SampleTests : IDisposable
     }
 
     [Fact]
+    public void A_preview_of_several_pictures_is_told_to_do_nothing()
+    {
+        var outcome = LevainProcess.Run(folder, "sample", "--base", Base, "--prompt", "a", "--prompt", "b", "--preview", "now.png");
+        Assert.Equal(2, outcome.Code);
+        Assert.Contains("--preview: is given beside several prompts, seeds or strengths.", outcome.Error);
+    }
+
+    [Fact]
     public void Everything_that_is_wrong_is_told_before_a_model_is_opened()
     {
         var outcome = LevainProcess.Run(folder, "sample", "--base", "nowhere.safetensors", "--lora", "missing.safetensors:0.5", "--prompt", "a", "--sampler", "eulr", "--size", "100x100", "--seed", "a");

@@ -38,6 +38,7 @@ internal static class SampleCommand
                 var grid = new GenerationGrid(shared,
                     compared is null ? [new("", same => same)] : GenerationGrid.Strengths(compared.Path, columns),
                     GenerationGrid.PromptsAndSeeds(prompts, pictures.Seeds(given, problems, told)));
+                problems.Require(grid.Count <= 1 || given.GetValue(preview) is null, preview.Name, "is given beside several prompts, seeds or strengths.", "It shows one picture while it is drawn: leave it out.");
                 problems.Require(grid.Count <= 1 || shared.Batch.Pictures == 1, "--batch", "is given beside several prompts, seeds or strengths.", "Use one or the other; --seed 1,2,3 draws several seeds.");
                 (compared is null ? shared : shared with { Networks = networks }).Check(problems);
                 problems.ThrowIfAny();
