@@ -40,7 +40,7 @@ internal sealed class PictureOptions
     private readonly Option<double?> refinerSwitch = new("--refiner-switch") { Description = "The share of timesteps after which it takes over, 0 to 1. Default 0.8.", HelpName = "SHARE" };
     private readonly Option<int?> batch = new("--batch") { Description = "Pictures from one prompt, each with the next seed." };
     private readonly Option<int?> atOnce = new("--batch-size") { Description = "Pictures drawn at once." };
-    private readonly Option<int?> tile = new("--vae-tile") { Description = "Decodes in tiles of so many px: the same picture with less memory, in twice the time.", HelpName = "PX" };
+    private readonly Option<int?> tile = new("--vae-tile") { Description = "Encodes and decodes pictures in tiles of so many px: the same picture with less memory, in twice the time.", HelpName = "PX" };
     private readonly Option<Joined?> tiling = new("--tiling") { Description = "Joins these edges, so that pictures lie side by side without a seam." };
     private readonly Option<string?> variation = new("--variation") { Description = "Another seed mixed in, and its share.", HelpName = "SEED:SHARE" };
     private readonly Option<string?> seedResize = new("--seed-resize") { Description = "The size whose noise is used, for nearly the same picture at another size.", HelpName = "WxH" };

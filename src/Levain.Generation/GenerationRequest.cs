@@ -98,7 +98,7 @@ public sealed record GenerationRequest
     /// <summary>How many pictures are drawn.</summary>
     public BatchOptions Batch { get; init; } = new();
 
-    /// <summary>Side in px of the tiles in which pictures are decoded, to the same numbers with less memory; 0 decodes them whole. Default 0.</summary>
+    /// <summary>Side in px of the tiles in which pictures are encoded and decoded, to the same numbers with less memory; 0 takes them whole. Default 0.</summary>
     public int TileSize { get; init; }
 
     /// <summary>The request of one picture of the batches alone, counted from 0: the same picture, drawn by itself.</summary>
@@ -121,7 +121,7 @@ public sealed record GenerationRequest
         Hires?.Check(problems);
         Refiner?.Check(problems);
         Batch.Check(problems);
-        problems.Require(TileSize == 0 || TileSize >= LeastSide, "vae_tile", $"is {TileSize}.", $"Use {LeastSide} px or more, 512 for instance; 0 decodes pictures whole.");
+        problems.Require(TileSize == 0 || TileSize >= LeastSide, "vae_tile", $"is {TileSize}.", $"Use {LeastSide} px or more, 512 for instance; 0 takes pictures whole.");
         problems.Require(Hires is null || Img2Img is null, "hires", "is given beside a picture to begin with.", "Draw at the larger size instead: the second pass belongs to pictures drawn from noise.");
         SamplerChoice.Check(Sampler, "sampler", problems);
         foreach (var network in Networks) problems.Require(File.Exists(network.Path), network.Path, "is not there.", "Check the path.");

@@ -34,8 +34,9 @@ internal sealed class InitialPicture
 
     /// <param name="options">The picture and what is done with it.</param>
     /// <param name="noise">Noise of the pictures' seeds, [B, 4, H, W], for masked content that begins with it.</param>
+    /// <param name="tile">Side in px of the tiles in which it is encoded; 0 encodes it whole.</param>
     /// <remarks>The caller's scope owns all tensors.</remarks>
-    public static InitialPicture Of(Img2ImgOptions options, PixelSize size, StableDiffusion model, Func<Tensor> noise, int batch)
+    public static InitialPicture Of(Img2ImgOptions options, PixelSize size, StableDiffusion model, Func<Tensor> noise, int batch, int tile)
     {
         using var scope = NewDisposeScope();
         var notes = new List<string>();
@@ -48,7 +49,7 @@ internal sealed class InitialPicture
         if (mask is not null && inpaint!.Content != MaskedContent.Original) picture = HoleFilling.Fill(picture, mask);
 
         var image = picture.ToTensor();
-        var latent = model.EncodeScaled(image);
+        var latent = model.EncodeScaled(image, tile);
         var cells = size.ToLatent();
         if (options.Resize == ResizeMode.LatentUpscale) latent = LatentFilter.Bilinear.Resize(latent, cells.Height, cells.Width);
         latent = latent.expand(batch, -1, -1, -1).contiguous();
@@ -61,15 +62,15 @@ internal sealed class InitialPicture
             kept = new((1 - redrawn).MoveToOuterDisposeScope(), latent);
         }
         latent.MoveToOuterDisposeScope();
-        var further = model.UNet.Spec.FurtherChannels > 0 ? FurtherOf(model, image, mask, inpaint, cells).expand(batch, -1, -1, -1).contiguous().MoveToOuterDisposeScope() : null;
+        var further = model.UNet.Spec.FurtherChannels > 0 ? FurtherOf(model, image, mask, inpaint, cells, tile).expand(batch, -1, -1, -1).contiguous().MoveToOuterDisposeScope() : null;
         return new(latent, kept, further, options.KeepsColours ? picture : null, original, overlay, area, notes);
     }
 
     /// <summary>What an inpainting model sees beside a latent that is drawn from noise: everything masked, a gray picture.</summary>
-    public static Tensor FurtherForNoise(StableDiffusion model, PixelSize size, int batch)
+    public static Tensor FurtherForNoise(StableDiffusion model, PixelSize size, int batch, int tile)
     {
         using var scope = NewDisposeScope();
-        var gray = model.EncodeScaled(zeros(1, 3, size.Height, size.Width));
+        var gray = model.EncodeScaled(zeros(1, 3, size.Height, size.Width), tile);
         return cat([ones_like(gray.narrow(1, 0, 1)), gray], 1).expand(batch, -1, -1, -1).contiguous().MoveToOuterDisposeScope();
     }
 
@@ -119,13 +120,13 @@ internal sealed class InitialPicture
         return (round ? levels.round() : levels).MoveToOuterDisposeScope();
     }
 
-    private static Tensor FurtherOf(StableDiffusion model, Tensor image, GrayMask? mask, InpaintOptions? options, LatentSize cells)
+    private static Tensor FurtherOf(StableDiffusion model, Tensor image, GrayMask? mask, InpaintOptions? options, LatentSize cells, int tile)
     {
         using var scope = NewDisposeScope();
         var redrawn = mask is null ? ones(1, 1, image.shape[2], image.shape[3]) : tensor([.. mask.Levels.Select(level => level / 255f)], 1, 1, mask.Size.Height, mask.Size.Width).round();
         var hidden = image * (1 - redrawn * (options?.ConditioningWeight ?? 1));
         var small = LatentFilter.Nearest.Resize(redrawn, cells.Height, cells.Width);
-        var seen = model.EncodeScaled(hidden);
+        var seen = model.EncodeScaled(hidden, tile);
         return cat([small.to(seen.device), seen], 1).MoveToOuterDisposeScope();
     }
 }

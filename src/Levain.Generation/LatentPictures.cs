@@ -7,11 +7,12 @@ namespace Levain.Generation;
 internal static class LatentPictures
 {
     /// <summary>The mean latent of pictures, scaled, [B, 4, H/8, W/8]; the caller's scope owns it.</summary>
-    /// <param name="images">[B, 3, H, W], −1..1.</param>
-    public static Tensor EncodeScaled(this StableDiffusion model, Tensor images)
+    /// <param name="images">[B, 3, H, W], −1..1; of tiles one alone.</param>
+    /// <param name="tile">Side of tiles in px; 0 encodes them whole.</param>
+    public static Tensor EncodeScaled(this StableDiffusion model, Tensor images, int tile)
     {
         using var scope = NewDisposeScope();
-        var (mean, _) = model.Vae.Encode(images);
+        var (mean, _) = tile == 0 ? model.Vae.Encode(images) : model.Vae.EncodeTiled(images, tile / Core.LatentSize.CellPixels);
         return (mean * model.Vae.ScaleFactor).MoveToOuterDisposeScope();
     }
 

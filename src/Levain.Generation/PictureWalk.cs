@@ -46,7 +46,7 @@ internal sealed class PictureWalk
             noises.Add(source.Next());
         }
         return stack([.. noises]).to(model.Compute.Device);
-    }, pictures.Count);
+    }, pictures.Count, request.TileSize);
 
     /// <summary>Walks the first pass, [B, 4, H, W]; the caller's scope owns the result.</summary>
     public Tensor First(Guidance guidance, Refinement? refinement, InitialPicture? initial, Action<SamplerStep> onStep)
@@ -105,7 +105,7 @@ internal sealed class PictureWalk
 
     /// <summary>Latents by way of pictures.</summary>
     private Tensor Redrawn(Tensor latents, Func<Picture, Picture> enlarge) => cat([.. Enumerable.Range(0, pictures.Count).Select(i =>
-        model.EncodeScaled(enlarge(Picture.Of(model.DecodeScaled(latents.narrow(0, i, 1), request.TileSize))).ToTensor()))]);
+        model.EncodeScaled(enlarge(Picture.Of(model.DecodeScaled(latents.narrow(0, i, 1), request.TileSize))).ToTensor(), request.TileSize))]);
 
     /// <summary>The middle of a latent.</summary>
     private static Tensor Cut(Tensor latent, LatentSize cells)
@@ -115,7 +115,7 @@ internal sealed class PictureWalk
     }
 
     private Tensor? FurtherForNoise(PixelSize size) =>
-        model.UNet.Spec.FurtherChannels > 0 ? InitialPicture.FurtherForNoise(model, size, pictures.Count) : null;
+        model.UNet.Spec.FurtherChannels > 0 ? InitialPicture.FurtherForNoise(model, size, pictures.Count, request.TileSize) : null;
 
     private PictureNoise Noise(SamplingPlan plan, PixelSize size) =>
         new(request.Noise, [.. pictures.Select(picture => (picture.Seed, picture.SeedOptions.ForNoise()))], plan, Shape(size), model.Compute.Device);

@@ -23,7 +23,7 @@ internal sealed class PreviewColours : IDisposable
         using var frozen = no_grad();
         var colours = Chart();                                                           // [1, 3, Fields, Fields], −1..1
         var picture = colours.repeat_interleave(FieldPixels, 2).repeat_interleave(FieldPixels, 3);
-        var latent = model.EncodeScaled(picture).to(CPU);
+        var latent = model.EncodeScaled(picture, tile: 0).to(CPU);
         var cells = FieldPixels / Core.LatentSize.CellPixels;
         var wanted = colours.repeat_interleave(cells, 2).repeat_interleave(cells, 3);
         var rows = WithOne(latent).to(ScalarType.Float64);

@@ -23,11 +23,11 @@ internal sealed class PictureFeatures(StableDiffusion model, PixelSize size) : I
     {
         using var scope = NewDisposeScope();
         using var frozen = no_grad();
-        var latent = model.EncodeScaled(picture.To(size, ResizeMode.CropAndResize).ToTensor());
+        var latent = model.EncodeScaled(picture.To(size, ResizeMode.CropAndResize).ToTensor(), tile: 0);
         using var source = new SeedNoise(NoiseKind.Cpu, Seed, latent.shape[1..]);
         var share = sigmas.Schedule.AlphasCumprod[Timestep];
         var noisy = latent * Math.Sqrt(share) + source.Next().unsqueeze(0).to(latent.device) * Math.Sqrt(1 - share);
-        if (model.UNet.Spec.FurtherChannels > 0) noisy = cat([noisy, InitialPicture.FurtherForNoise(model, size, 1)], 1);
+        if (model.UNet.Spec.FurtherChannels > 0) noisy = cat([noisy, InitialPicture.FurtherForNoise(model, size, 1, tile: 0)], 1);
 
         Tensor? seen = null;
         var hook = Layer().register_forward_hook((_, _, _, map) =>

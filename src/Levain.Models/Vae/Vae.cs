@@ -41,8 +41,23 @@ public sealed class Vae : Module
     {
         using var scope = NewDisposeScope();
         using var frozen = no_grad();
-        var moments = quant_conv.call(encoder.call(images.to(compute.Device).to(compute.Dtype))).to(ScalarType.Float32).chunk(2, 1);
-        return (moments[0].contiguous().MoveToOuterDisposeScope(), moments[1].clamp(-30, 20).contiguous().MoveToOuterDisposeScope());
+        var (mean, logVariance) = Moments(quant_conv.call(encoder.call(images.to(compute.Device).to(compute.Dtype))));
+        return (mean.MoveToOuterDisposeScope(), logVariance.MoveToOuterDisposeScope());
+    }
+
+    /// <summary>The distribution of the latent of one picture, computed in tiles: the numbers of <see cref="Encode"/> but for the last digits, in two to three times its time and a third of its memory.</summary>
+    /// <param name="picture">[1, 3, H, W], −1..1; sides are rounded down to multiples of 8 px.</param>
+    /// <param name="tile">Side of a tile in latent cells.</param>
+    /// <param name="mostKept">As for <see cref="DecodeTiled"/>.</param>
+    /// <returns>As <see cref="Encode"/>.</returns>
+    public (Tensor Mean, Tensor LogVariance) EncodeTiled(Tensor picture, int tile, long mostKept = MostKept)
+    {
+        using var scope = NewDisposeScope();
+        using var frozen = no_grad();
+        var (height, width) = (picture.shape[2] / Core.LatentSize.CellPixels, picture.shape[3] / Core.LatentSize.CellPixels);
+        var moments = height <= tile && width <= tile ? Encode(picture)
+            : Moments(quant_conv.call(new TiledEncoding(encoder, Tiles).Encode(picture.to(compute.Device).to(compute.Dtype), tile, spares: height * width > mostKept)));
+        return (moments.Mean.MoveToOuterDisposeScope(), moments.LogVariance.MoveToOuterDisposeScope());
     }
 
     /// <summary>Latents back to pictures.</summary>
@@ -65,11 +80,18 @@ public sealed class Vae : Module
         using var scope = NewDisposeScope();
         using var frozen = no_grad();
         if (latents.shape[2] <= tile && latents.shape[3] <= tile) return Decode(latents).MoveToOuterDisposeScope();
-        var tiles = new TiledDecoding(decoder, Spec.Norm.Groups, tile, Edges.Height, Edges.Width);
         var spares = latents.shape[2] * latents.shape[3] > mostKept;
-        return tiles.Decode(decoder.Middle(post_quant_conv.call(latents.to(compute.Device).to(compute.Dtype))), spares).MoveToOuterDisposeScope();
+        return new TiledDecoding(decoder, Tiles).Decode(decoder.Middle(post_quant_conv.call(latents.to(compute.Device).to(compute.Dtype))), tile, spares).MoveToOuterDisposeScope();
     }
 
     /// <summary>Which edges of pictures join, see <see cref="Seamless"/>.</summary>
     internal (bool Width, bool Height) Edges { get; set; }
+
+    private TiledStages Tiles => new(Spec.Norm.Groups, Edges.Height, Edges.Width);
+
+    private static (Tensor Mean, Tensor LogVariance) Moments(Tensor both)
+    {
+        var halves = both.to(ScalarType.Float32).chunk(2, 1);
+        return (halves[0].contiguous(), halves[1].clamp(-30, 20).contiguous());
+    }
 }

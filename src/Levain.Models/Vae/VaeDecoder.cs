@@ -49,7 +49,8 @@ internal sealed class VaeDecoder : Module<Tensor, Tensor>
     }
 
     /// <summary>The levels above, resnet by resnet; <see cref="Output"/> follows the last.</summary>
-    public IEnumerable<DecoderStage> Stages => up_blocks.SelectMany((level, i) => level.Resnets.Select((resnet, j) => new DecoderStage(j == 0 && i > 0 ? up_blocks[i - 1].Enlarge : null, resnet)));
+    public IEnumerable<VaeStage> Stages => up_blocks.SelectMany((level, i) => level.Resnets.Select((resnet, j) =>
+        j == 0 && i > 0 ? new VaeStage(up_blocks[i - 1].Enlarged, Enlarges: true, resnet) : new(null, Enlarges: false, resnet)));
 
     /// <summary>The norm of <see cref="Output"/>.</summary>
     public GroupNormLayer OutputNorm => conv_norm_out;
@@ -75,29 +76,13 @@ internal sealed class VaeDecoder : Module<Tensor, Tensor>
 
         public IReadOnlyList<ResnetBlock2D> Resnets => [.. resnets];
 
-        public Upsample2D? Enlarge => upsamplers?[0];
+        public Tensor Enlarged(Tensor x) => upsamplers![0].call(x, (2 * x.shape[2], 2 * x.shape[3]));
 
         public override Tensor forward(Tensor x)
         {
             using var scope = NewDisposeScope();
             foreach (var resnet in resnets) x = resnet.call(x, null);
-            return (upsamplers is null ? x : upsamplers[0].call(x, (2 * x.shape[2], 2 * x.shape[3]))).MoveToOuterDisposeScope();
+            return (upsamplers is null ? x : Enlarged(x)).MoveToOuterDisposeScope();
         }
     }
-}
-
-/// <summary>A resnet of the decoder, with the enlargement before it where a level begins.</summary>
-internal sealed record DecoderStage(Upsample2D? Enlarge, ResnetBlock2D Resnet)
-{
-    /// <summary>Channels that come out.</summary>
-    public long Channels => Norm("norm2").Weight.shape[0];
-
-    /// <summary>What the resnet gets.</summary>
-    public Tensor Larger(Tensor x) => Enlarge?.call(x, (2 * x.shape[2], 2 * x.shape[3])) ?? x;
-
-    /// <summary>All of it.</summary>
-    public Tensor Run(Tensor x) => Resnet.call(Larger(x), null);
-
-    /// <summary>A norm of the resnet by its field's name.</summary>
-    public GroupNormLayer Norm(string name) => (GroupNormLayer)Resnet.named_children().First(child => child.name == name).module;
 }

@@ -31,8 +31,19 @@ internal sealed class VaeEncoder : Module<Tensor, Tensor>
     {
         using var scope = NewDisposeScope();
         var x = conv_in.call(picture);
-        foreach (var level in down_blocks) x = level.call(x);
-        x = mid_block.call(x);
+        for (var i = 0; i + 1 < down_blocks.Count; i++) x = down_blocks[i].call(x);
+        return Lower(x).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The levels that halve the picture, from the top, which look a few cells around, but for the statistics of their norms; <see cref="Lower"/> follows.</summary>
+    public IEnumerable<(IReadOnlyList<VaeStage> Stages, Downsample2D Shrink)> Upper => down_blocks.SkipLast(1).Select((level, i) =>
+        ((IReadOnlyList<VaeStage>)[.. level.Resnets.Select((resnet, j) => new VaeStage(i + j == 0 ? conv_in.call : null, Enlarges: false, resnet))], level.Shrink!));
+
+    /// <summary>The lowest level, which looks at the whole picture, to moments of the latent.</summary>
+    public Tensor Lower(Tensor x)
+    {
+        using var scope = NewDisposeScope();
+        x = mid_block.call(down_blocks[^1].call(x));
         return conv_out.call(functional.silu(conv_norm_out.call(x))).MoveToOuterDisposeScope();
     }
 
@@ -47,6 +58,10 @@ internal sealed class VaeEncoder : Module<Tensor, Tensor>
             downsamplers = last ? null : new(new Downsample2D(outputs, compute, trailing: true));
             RegisterComponents();
         }
+
+        public IReadOnlyList<ResnetBlock2D> Resnets => [.. resnets];
+
+        public Downsample2D? Shrink => downsamplers?[0];
 
         public override Tensor forward(Tensor x)
         {

@@ -183,6 +183,16 @@ public sealed class PictureWalkTests : IDisposable
     }
 
     [Fact]
+    public void A_picture_to_begin_with_is_encoded_in_tiles_too()
+    {
+        var init = pipeline.Draw(Girl with { Size = new(192, 136), Steps = 2 }).Picture;
+        var request = Girl with { Size = init.Size, Steps = 4, Img2Img = new(init) { Inpaint = new(Square(init.Size, 32, 80)) } };
+        Near(pipeline.Draw(request).Picture, pipeline.Draw(request with { TileSize = 64 }).Picture, 1);
+        var larger = Girl with { Size = new(64, 64), Steps = 2, Hires = new() { Upscaler = "Lanczos", Scale = 2, Denoise = 0.4, Steps = 2 } };
+        Near(pipeline.Draw(larger).Picture, pipeline.Draw(larger with { TileSize = 64 }).Picture, 1);
+    }
+
+    [Fact]
     public void Decoding_in_tiles_gives_the_whole_picture()
     {
         using var scope = NewDisposeScope();
