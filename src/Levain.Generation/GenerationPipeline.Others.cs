@@ -31,7 +31,13 @@ public sealed partial class GenerationPipeline
         CloseOthers(request);
         var second = SecondPass(request);
         if (Refiner(request) is { } refiner)
-            problems.Require(refiner.model.UNet.Spec.FurtherChannels == second.model.UNet.Spec.FurtherChannels, "refiner", $"is {request.Refiner!.Checkpoint}, and only one of it and the base is an inpainting checkpoint.", "Use two of one kind.");
+            problems.Require(refiner.model.UNetSpec.FurtherChannels == second.model.UNetSpec.FurtherChannels, "refiner", $"is {request.Refiner!.Checkpoint}, and only one of it and the base is an inpainting checkpoint.", "Use two of one kind.");
+    }
+
+    /// <summary>Reads the others, so that one that is damaged is told of before anything is drawn.</summary>
+    private void ReadOthers(GenerationRequest request)
+    {
+        foreach (var other in All(request).Where(one => one != this)) _ = (other.model.UNet, other.model.TextEncoder);
     }
 
     private void CloseOthers(GenerationRequest? request = null)

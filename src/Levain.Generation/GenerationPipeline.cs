@@ -144,8 +144,9 @@ public sealed partial class GenerationPipeline : IDisposable
         request.Check(problems);
         problems.ThrowIfAny();
         OpenOthers(request, problems);
-        if (model.Compute.Device.type == TorchSharp.DeviceType.CPU) MemoryEstimate.Of(request, model).Check(problems, SystemMemory.Available);
+        if (model.Compute.Device.type == TorchSharp.DeviceType.CPU) MemoryEstimate.Of(request, [.. All(request).Select(one => one.model)]).Check(problems, SystemMemory.Available);
         problems.ThrowIfAny();
+        ReadOthers(request);
     }
 
     private Drawn Walk(GenerationRequest request, int batch, IProgress<GenerationProgress>? progress, CancellationToken cancel)

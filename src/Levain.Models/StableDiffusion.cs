@@ -55,7 +55,14 @@ public sealed class StableDiffusion : IDisposable
 
     /// <summary>The denoising network.</summary>
     /// <exception cref="CheckpointException">A tensor is missing, damaged or of an unexpected shape.</exception>
-    public UNet UNet => unet ??= Filled(ModelPart.UNet, weights => new UNet(UNetSpec.Sd1.SizedBy(weights), Stored(ModelPart.UNet, "conv_in.weight")));
+    public UNet UNet => unet ??= Filled(ModelPart.UNet, weights => new UNet(SpecOf(weights), UNetCompute));
+
+    /// <summary>The numbers the denoising network is built from; its weights are not read for them.</summary>
+    /// <exception cref="CheckpointException">A tensor that tells them is missing.</exception>
+    public UNetSpec UNetSpec => unet?.Spec ?? SpecOf(ComponentWeights.Of(source, ModelPart.UNet));
+
+    /// <summary>Bytes that the weights of parts not read yet take once they are.</summary>
+    public long UnreadBytes => (unet is null ? Bytes(ModelPart.UNet, UNetCompute) : 0) + (vae is null ? Bytes(ModelPart.Vae, VaeCompute) : 0) + (textEncoder is null ? Bytes(ModelPart.TextEncoder, TextEncoderCompute) : 0);
 
     /// <summary>The autoencoder; see <see cref="ReleaseVae"/>.</summary>
     /// <exception cref="CheckpointException">A tensor is missing, damaged or of an unexpected shape.</exception>
@@ -63,7 +70,7 @@ public sealed class StableDiffusion : IDisposable
 
     /// <summary>The text encoder.</summary>
     /// <exception cref="CheckpointException">A tensor is missing, damaged or of an unexpected shape.</exception>
-    public ClipTextModel TextEncoder => textEncoder ??= Filled(ModelPart.TextEncoder, weights => new ClipTextModel(ClipTextSpec.ClipL.SizedBy(weights), Stored(ModelPart.TextEncoder, "text_model.embeddings.token_embedding.weight")));
+    public ClipTextModel TextEncoder => textEncoder ??= Filled(ModelPart.TextEncoder, weights => new ClipTextModel(ClipTextSpec.ClipL.SizedBy(weights), TextEncoderCompute));
 
     /// <summary>Frees the autoencoder's memory, once latents are cached; it is read again when it is needed again.</summary>
     public void ReleaseVae()
@@ -88,6 +95,14 @@ public sealed class StableDiffusion : IDisposable
     // Lean keeps the weights as narrow as the file has them and widens each for the moment of its use: the numbers are the same.
     private Compute Stored(ModelPart part, string sample) =>
         !trainable && Compute is { Memory: MemoryPolicy.Lean, Dtype: ScalarType.Float32 } && source.Has(part, sample) && source.DtypeOf(part, sample) is ScalarType.Float16 or ScalarType.BFloat16 ? Compute with { Storage = source.DtypeOf(part, sample) } : Compute;
+
+    private Compute UNetCompute => Stored(ModelPart.UNet, "conv_in.weight");
+
+    private Compute TextEncoderCompute => Stored(ModelPart.TextEncoder, "text_model.embeddings.token_embedding.weight");
+
+    private static UNetSpec SpecOf(ComponentWeights weights) => UNetSpec.Sd1.SizedBy(weights);
+
+    private long Bytes(ModelPart part, Compute kept) => source.Names(part).Sum(name => source.ShapeOf(part, name).Aggregate(1L, (count, side) => count * side)) * ((kept.Storage ?? kept.Dtype) == ScalarType.Float32 ? sizeof(float) : sizeof(ushort));
 
     private T Filled<T>(ModelPart part, Func<ComponentWeights, T> create) where T : nn.Module
     {

@@ -269,6 +269,39 @@ public sealed class PictureWalkTests : IDisposable
     }
 
     [Fact]
+    public void Weights_of_every_checkpoint_count_as_memory_until_they_are_read()
+    {
+        using var scope = NewDisposeScope();
+        using var other = StableDiffusion.Open(Base, Compute.Cpu);
+        var (small, all) = (Girl with { Size = new(64, 64) }, other.UnreadBytes);
+        Assert.Equal(all, MemoryEstimate.Of(small, other).UnreadBytes);
+        Assert.Equal(MemoryEstimate.Of(small, model).Bytes + all, MemoryEstimate.Of(small, model, other).Bytes);
+        Assert.Equal(all, other.UnreadBytes);            // an estimate reads nothing
+        Assert.Equal(all - sizeof(float) * other.UNet.parameters().Sum(weight => weight.numel()), other.UnreadBytes);
+        _ = (other.Vae, other.TextEncoder);
+        Assert.Equal(0, other.UnreadBytes);
+
+        using var another = StableDiffusion.Open(Base, Compute.Cpu);
+        var problems = new Problems();
+        MemoryEstimate.Of(small, model, another).Check(problems, available: all / 2);
+        var refusal = Assert.Throws<SettingsException>(problems.ThrowIfAny).Message;
+        Assert.Contains("GB are still to be read", refusal);
+        Assert.Contains("draw without a refiner or another checkpoint for the second pass", refusal);
+    }
+
+    [Fact]
+    public void A_second_pass_s_checkpoint_that_lacks_a_weight_is_told_before_anything_is_drawn()
+    {
+        using var folder = new TemporaryFolder();
+        var path = Path.Combine(folder.Path, "lacking.safetensors");
+        using (var file = TensorFile.Open(Base))
+        using (NewDisposeScope())
+            Safetensors.Write(path, [.. file.Entries.Keys.Where(key => key != "model.diffusion_model.out.2.bias").Select(key => KeyValuePair.Create(key, file.Load(key)))], null);
+        var lacking = Assert.Throws<CheckpointException>(() => pipeline.Draw(Girl with { Size = new(64, 64), Hires = new() { Checkpoint = path } }, new Watch(_ => Assert.Fail("A step was made."))));
+        Assert.Contains("lacking.safetensors", lacking.Message);
+    }
+
+    [Fact]
     public void What_cannot_be_drawn_is_told_in_words()
     {
         var init = new Picture(new(8, 8), new byte[8 * 8 * 3]);
