@@ -34,7 +34,7 @@ public sealed partial class GenerationPipeline : IDisposable
         reader = new(this.folders);
         words = new(() =>
         {
-            var all = new EmbeddingShelf((int)model.TextEncoder.Spec.Width, this.folders.Embeddings);
+            var all = new EmbeddingShelf((int)model.TextEncoder.Spec.Width, this.folders.Embeddings, Waiting);
             foreach (var word in Words) all.Add(word);
             return all;
         });

@@ -7,6 +7,8 @@ namespace Levain.Generation;
 public sealed class EmbeddingShelf : IDisposable
 {
     private static readonly string[] Extensions = [".pt", ".bin", ".safetensors", .. TextualInversion.PictureEndings];
+    private const int Told = 50;            // pictures from one report to the next: some seconds
+
     private readonly Dictionary<int, List<Book>> byFirstId = [];
     private readonly HashSet<string> misfits = [];
     private readonly int width;
@@ -14,20 +16,29 @@ public sealed class EmbeddingShelf : IDisposable
     private sealed record Book(string Name, int[] Ids, Lazy<TextualInversion> Read);
 
     /// <param name="width">Width of the text encoder's token vectors; embeddings of another width are words.</param>
-    /// <param name="folders">Folders that are looked through, with all folders in them. A later file replaces an earlier one of its name.</param>
+    /// <param name="folders">Folders that are looked through, with all folders in them; null: none. A later file replaces an earlier one of its name.</param>
+    /// <param name="waiting">Told how many pictures were looked at for embeddings in them, where there are many; null: nobody.</param>
     /// <exception cref="SettingsException">A folder is not there.</exception>
-    public EmbeddingShelf(int width, params IEnumerable<string> folders)
+    public EmbeddingShelf(int width, IReadOnlyList<string>? folders = null, IProgress<string>? waiting = null)
     {
         this.width = width;
-        foreach (var folder in folders)
+        foreach (var folder in folders ?? [])
         {
             if (!Directory.Exists(folder)) throw new SettingsException([new(folder, "is no folder.", "Name the folder that holds embeddings.")]);
-            foreach (var path in Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal))
+            List<string> files = [.. Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal).Where(path => Extensions.Contains(Path.GetExtension(path), StringComparer.OrdinalIgnoreCase) && new FileInfo(path).Length > 0)];
+            var (pictures, looked) = (files.Where(MayBePicture).ToHashSet(), 0);
+            foreach (var path in files)
             {
-                if (!Extensions.Contains(Path.GetExtension(path), StringComparer.OrdinalIgnoreCase) || new FileInfo(path).Length == 0) continue;
                 var name = Path.GetFileNameWithoutExtension(path);
-                if (!TextualInversion.PictureEndings.Contains(Path.GetExtension(path), StringComparer.OrdinalIgnoreCase)) Add(name, new(() => TextualInversion.Read(path)));
-                else if (!name.EndsWith(".preview", StringComparison.OrdinalIgnoreCase)) AddPicture(path, name);
+                if (!IsPicture(path))
+                {
+                    Add(name, new(() => TextualInversion.Read(path)));
+                    continue;
+                }
+                if (!pictures.Contains(path)) continue;
+                AddPicture(path, name);
+                looked++;
+                if (looked % Told == 0) waiting?.Report($"Looking for embeddings in {folder}: {looked} of {pictures.Count} pictures …");
             }
         }
     }
@@ -91,6 +102,12 @@ public sealed class EmbeddingShelf : IDisposable
         books.Add(new(name, ids, read));
         byFirstId[ids[0]] = [.. books.OrderByDescending(book => book.Ids.Length)];      // stable: of equal names the first stays first
     }
+
+    private static bool IsPicture(string path) => TextualInversion.PictureEndings.Contains(Path.GetExtension(path), StringComparer.OrdinalIgnoreCase);
+
+    // To look into a picture is to decode it, and most pictures beside embeddings are previews of another kind.
+    private static bool MayBePicture(string path) =>
+        IsPicture(path) && !Path.GetFileNameWithoutExtension(path).EndsWith(".preview", StringComparison.OrdinalIgnoreCase) && !WebPLoss.IsLossy(path);
 
     // Folders hold previews too: a picture without an embedding is just a picture. A damaged one is told of when its name is used.
     private void AddPicture(string path, string name)

@@ -93,8 +93,29 @@ public sealed class EmbeddingFilesTests : IDisposable
     public void Pictures_beside_them_are_just_pictures(string name)
     {
         PictureFile.Write(Path.Combine(folder.Path, name), new(new(24, 16), [.. Enumerable.Range(0, 24 * 16 * 3).Select(i => (byte)(i * 7 % 251))]));
-        using var words = new EmbeddingShelf(64, folder.Path);
+        using var words = new EmbeddingShelf(64, [folder.Path]);
         Assert.Empty(words.Names);
+    }
+
+    [Theory]
+    [InlineData(false, 2)]
+    [InlineData(true, 0)]
+    public void Only_pictures_kept_without_loss_are_looked_into(bool lossy, int told)
+    {
+        const int Pictures = 120;
+        using var image = Image.NewFromMemoryCopy(new byte[8 * 8 * 3], 8, 8, 3, Enums.BandFormat.Uchar);
+        for (var i = 0; i < Pictures; i++) image.Webpsave(Path.Combine(folder.Path, $"{i}.webp"), lossless: !lossy);
+        if (lossy) PictureFile.Write(Path.Combine(folder.Path, "0.webp"), new(new(8, 8), new byte[8 * 8 * 3]), "with a text beside it");
+        var waits = new List<string>();
+        using var words = new EmbeddingShelf(64, [folder.Path], new Tell(waits.Add));
+        Assert.Empty(words.Names);
+        Assert.Equal(told, waits.Count);
+        if (told > 0) Assert.Equal($"Looking for embeddings in {folder.Path}: 50 of {Pictures} pictures …", waits[0]);
+    }
+
+    private sealed class Tell(Action<string> tell) : IProgress<string>
+    {
+        public void Report(string value) => tell(value);
     }
 
     private static GenerationRequest Request(string prompt) => new() { Prompt = prompt, Size = new(64, 64), Steps = 1, Sampler = "Euler", CfgScale = 5, Seed = 1 };
