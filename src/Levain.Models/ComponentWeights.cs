@@ -9,9 +9,13 @@ namespace Levain.Models;
 /// <param name="CopyTo">Writes a tensor into the given one, which has its shape, converting to its type.</param>
 public sealed record ComponentWeights(string Path, Func<string, long[]?> ShapeOf, Action<string, Tensor> CopyTo)
 {
+    /// <summary>The file's own pages of a tensor, read-only, in the type they are stored in; null where everything is copied. The caller's scope owns the tensor.</summary>
+    public Func<string, Tensor>? View { get; init; }
+
     /// <summary>One part of a checkpoint.</summary>
     public static ComponentWeights Of(CheckpointSource source, ModelPart part) => new(
-        source.Path, name => source.Has(part, name) ? source.ShapeOf(part, name) : null, (name, weight) => source.CopyTo(part, name, weight));
+        source.Path, name => source.Has(part, name) ? source.ShapeOf(part, name) : null, (name, weight) => source.CopyTo(part, name, weight))
+    { View = name => source.View(part, name) };
 
     /// <summary>Whether there is a tensor of this name.</summary>
     public bool Has(string name) => ShapeOf(name) is not null;
@@ -22,8 +26,9 @@ public sealed record ComponentWeights(string Path, Func<string, long[]?> ShapeOf
         ShapeOf(name) ?? throw new CheckpointException(Path, "is missing: the file is not a complete Stable Diffusion checkpoint. Look at it with: levain inspect", name);
 
     /// <summary>Fills every weight of a module.</summary>
+    /// <param name="mapped">Weights of this type are not copied where the file's pages can be used as they are: nothing may write to them. Null: all are copied.</param>
     /// <exception cref="CheckpointException">A tensor is missing or has another shape.</exception>
-    public void Fill(nn.Module module)
+    public void Fill(nn.Module module, ScalarType? mapped = null)
     {
         using var frozen = no_grad();
         foreach (var (name, weight) in module.named_parameters())
@@ -31,7 +36,17 @@ public sealed record ComponentWeights(string Path, Func<string, long[]?> ShapeOf
             var shape = Shape(name);
             if (!shape.AsSpan().SequenceEqual(weight.shape))
                 throw new CheckpointException(Path, $"has the shape [{string.Join(", ", shape)}] where [{string.Join(", ", weight.shape)}] belongs.", name);
-            CopyTo(name, weight);
+            if (weight.dtype != mapped || !Adopts(name, weight)) CopyTo(name, weight);
         }
+    }
+
+    private bool Adopts(string name, Tensor weight)
+    {
+        if (View is null || weight.device_type != TorchSharp.DeviceType.CPU) return false;
+        using var scope = NewDisposeScope();
+        var pages = View(name);
+        if (pages.dtype != weight.dtype || !pages.is_contiguous()) return false;
+        weight.set_(pages);
+        return true;
     }
 }

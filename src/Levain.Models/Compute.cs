@@ -24,6 +24,9 @@ public sealed record Compute(torch.Device Device, torch.ScalarType Dtype, Memory
     /// <summary>Type the base's matrices are kept in, widened for the moment of their use; null for <see cref="Dtype"/>.</summary>
     public torch.ScalarType? Storage { get; init; }
 
+    /// <summary>Numbers that a matrix has at least to be kept as <see cref="Storage"/> says; smaller ones are kept as <see cref="Dtype"/>. Default 0: all.</summary>
+    public long StoredFrom { get; init; }
+
     /// <summary>Whether <see cref="Dtype"/> is what the machine does best rather than what the user asked for; a model too small to gain by it then stays in fp32.</summary>
     public bool ChosenByMachine { get; init; }
 

@@ -46,8 +46,11 @@ public interface IAdaptableLayer
     /// <summary>Kind, widths and kernel.</summary>
     LayerShape Shape { get; }
 
-    /// <summary>The base weight; owned by the layer, never requires a gradient while it is frozen.</summary>
+    /// <summary>The base weight; owned by the layer, never requires a gradient while it is frozen. It may be kept narrower than <see cref="Dtype"/>, and be read-only then: see <see cref="Widen"/>.</summary>
     Tensor Weight { get; }
+
+    /// <summary>Type in which the layer computes.</summary>
+    ScalarType Dtype { get; }
 
     /// <summary>The base bias, or null.</summary>
     Tensor? Bias { get; }
@@ -57,6 +60,9 @@ public interface IAdaptableLayer
 
     /// <summary>The gradient of the input that a gradient of the output asks for, by the layer's own weight: linear layers, and convolutions of stride 1. The caller's scope owns it.</summary>
     Tensor InputGradient(Tensor gradient);
+
+    /// <summary>Keeps the weight from now on in the type in which it computes, in memory of its own: whoever writes to it, or uses it in every step, asks for that.</summary>
+    void Widen();
 
     /// <summary>What hangs on this layer; null for the plain layer.</summary>
     ILayerPatch? Patch { get; set; }

@@ -75,6 +75,7 @@ internal sealed class LayerSlot(IAdaptableLayer layer) : ILayerPatch
         foreach (var one in hanging) one.Adapter.BaseChanged();
         var merged = hanging.Where(one => one.Merged);
         if (!merged.Any() && original is null) return;
+        layer.Widen();
         using var frozen = no_grad();
         using var scope = NewDisposeScope();
         original ??= (layer.Weight.clone().DetachFromDisposeScope(), layer.Bias?.clone().DetachFromDisposeScope());
@@ -95,8 +96,8 @@ internal sealed class LayerSlot(IAdaptableLayer layer) : ILayerPatch
         original = null;
     }
 
-    // fp32 throughout, rounded once to the base's type; outlives every scope: Forget or Settle disposes it.
-    private static (Tensor Weight, Tensor? Bias) Patched(IEnumerable<Hanging> adapters, Tensor weight, Tensor? bias)
+    // fp32 throughout, rounded once to the type of the layer's passes; outlives every scope: Forget or Settle disposes it.
+    private (Tensor Weight, Tensor? Bias) Patched(IEnumerable<Hanging> adapters, Tensor weight, Tensor? bias)
     {
         using var frozen = no_grad();
         using var scope = NewDisposeScope();
@@ -106,6 +107,6 @@ internal sealed class LayerSlot(IAdaptableLayer layer) : ILayerPatch
             w = one.Adapter.Weight(w, one.Strength);
             b = one.Adapter.Bias(b, one.Strength);
         }
-        return (w.to_type(weight.dtype).DetachFromDisposeScope(), ReferenceEquals(b, bias) ? b : b!.to_type(weight.dtype).DetachFromDisposeScope());
+        return (w.to_type(layer.Dtype).DetachFromDisposeScope(), ReferenceEquals(b, bias) ? b : b!.to_type(layer.Dtype).DetachFromDisposeScope());
     }
 }

@@ -54,10 +54,11 @@ internal static class LatentPreparation
     {
         using var scope = NewDisposeScope();
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        var width = model.Vae.named_parameters().First(pair => pair.parameter.dim() == 1).parameter.dtype;     // that of computing, however they are kept
         foreach (var (name, weight) in model.Vae.named_parameters())
         {
             hash.AppendData(System.Text.Encoding.UTF8.GetBytes(name));
-            hash.AppendData(weight.detach().cpu().contiguous().bytes);
+            hash.AppendData(weight.detach().to_type(width).cpu().contiguous().bytes);
         }
         return $"{Convert.ToHexStringLower(hash.GetHashAndReset())[..32]}-{model.Compute.Dtype}";
     }

@@ -62,6 +62,8 @@ public sealed partial class Run : IDisposable
         foreach (var warning in plan.Warnings) events?.Report(new RunWarned(warning));
 
         random.Skip(model.InitialDraws);
+        model.KeepWide(ModelPart.UNet);
+        if (settings.TrainsText) model.KeepWide(ModelPart.TextEncoder);
         merged = MergeBaseNetworks();
         var word = settings.Trains is Trains.Embedding ? new TrainedEmbedding(settings, model, random) : null;      // made before latents are
         latents = LatentPreparation.Cache(plan, model, random, events, cancel);

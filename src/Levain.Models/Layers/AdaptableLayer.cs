@@ -5,15 +5,16 @@ using static TorchSharp.torch.nn;
 namespace Levain.Models;
 
 /// <summary>What the layers with a weight have in common: a place in the model, and a slot for what hangs on them.</summary>
-public abstract class AdaptableLayer : Module<Tensor, Tensor>, IAdaptableLayer
+public abstract class AdaptableLayer : Module<Tensor, Tensor>, IAdaptableLayer, IStoredWeight
 {
-    private readonly Parameter weight;
+    private Parameter weight;
     private readonly Parameter? bias;
 
     /// <summary>Allocates weight and bias without initialising them: the model's file fills them.</summary>
     private protected AdaptableLayer(string name, LayerShape shape, long[] weightShape, bool hasBias, Compute compute) : base(name)
     {
         Shape = shape;
+        Dtype = compute.Dtype;
         weight = Frozen.Empty(compute, weightShape);
         bias = hasBias ? Frozen.Empty(compute, shape.Out) : null;
         RegisterComponents();
@@ -32,10 +33,23 @@ public abstract class AdaptableLayer : Module<Tensor, Tensor>, IAdaptableLayer
     public Tensor Weight => weight;
 
     /// <inheritdoc/>
+    public ScalarType Dtype { get; }
+
+    /// <inheritdoc/>
     public Tensor? Bias => bias;
 
     /// <inheritdoc/>
     public ILayerPatch? Patch { get; set; }
+
+    /// <inheritdoc/>
+    public void Widen()
+    {
+        if (weight.dtype == Dtype) return;
+        var narrow = weight;
+        weight = Frozen.Widened(narrow, Dtype);
+        ConditionallyRegisterParameter(nameof(weight), weight);
+        narrow.Dispose();
+    }
 
     /// <inheritdoc/>
     public Tensor Apply(Tensor x, Tensor weight, Tensor? bias)

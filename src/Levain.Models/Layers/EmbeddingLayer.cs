@@ -5,9 +5,9 @@ using static TorchSharp.torch.nn;
 namespace Levain.Models;
 
 /// <summary>A table of vectors looked up by number, filled from the file.</summary>
-public sealed class EmbeddingLayer : Module<Tensor, Tensor>
+public sealed class EmbeddingLayer : Module<Tensor, Tensor>, IStoredWeight
 {
-    private readonly Parameter weight;
+    private Parameter weight;
     private readonly ScalarType dtype;
 
     /// <param name="count">Rows of the table.</param>
@@ -24,6 +24,16 @@ public sealed class EmbeddingLayer : Module<Tensor, Tensor>
 
     /// <summary>Rows behind the table's, [n, width] of any type, for ids from its count on; null: none. Gradients flow to both.</summary>
     public Tensor? Further { get; set; }
+
+    /// <inheritdoc/>
+    public void Widen()
+    {
+        if (weight.dtype == dtype) return;
+        var narrow = weight;
+        weight = Frozen.Widened(narrow, dtype);
+        ConditionallyRegisterParameter(nameof(weight), weight);
+        narrow.Dispose();
+    }
 
     /// <param name="ids">Rows wanted, int64 [...].</param>
     /// <returns>Their vectors, [..., width].</returns>

@@ -13,8 +13,8 @@ namespace Levain.Training.Planning;
 /// <remarks>
 /// A U-Net pass is 0.19 FLOP for each weight and latent cell, and 7.2 k for each pair of cells (self-attention), the latter with the root of the
 /// number of weights: 804 GFLOP for SD 1.5 at 512×512. A step that trains adapters costs 2.17 passes, 3.2 where blocks are recomputed. Encoding
-/// costs 1.13 TFLOP for 512×512 pixels with SD's VAE, in proportion to pixels and weights. Weights stay in memory at the width they
-/// compute in; adapters take 16 bytes a number (themselves, gradient, two moments); what a pass keeps is 0.5 MB for each cell and picture,
+/// costs 1.13 TFLOP for 512×512 pixels with SD's VAE, in proportion to pixels and weights. Weights are in memory at the width they
+/// compute in; in the file, where it has 16 bits and fp32 is computed, stay those of a text encoder that is not trained, and all where memory is spent leanly. Adapters take 16 bytes a number (themselves, gradient, two moments); what a pass keeps is 0.5 MB for each cell and picture,
 /// a fifth of that where blocks are recomputed, with the root of the number of weights.
 /// </remarks>
 public sealed record RunEstimate(double StepFlop, double PrepareFlop, int Steps, long PeakBytes, long FileBytes)
@@ -55,8 +55,8 @@ public sealed record RunEstimate(double StepFlop, double PrepareFlop, int Steps,
 
         var largest = dataset.Parts.Max(part => part.Buckets.Max(bucket => Cells(bucket.Size)) * part.Options.BatchSize);
         var width = settings.Training.Precision is Precision.Fp16 or Precision.Bf16 ? 2 : 4;
-        // Weights that compute as they are stored stay in the mapped file.
-        var weights = width == 4 && model.WideNumbers ? 0 : (double)width * (model.UNet + model.TextEncoder);
+        var stays = width == 4 && !model.WideNumbers && settings.Trains is not Trains.Model;
+        var weights = width * ((stays && lean ? 0 : (double)model.UNet) + (stays && (lean || !settings.TrainsText) ? 0 : model.TextEncoder));
         var kept = KeptPerCell * largest * scale * (lean ? KeptShareRecomputed : 1) * width / 4;
         return new(
             (perEpoch + (cached ? 0 : encodeEpoch)) / length.StepsPerEpoch, encodeOnce, length.Steps,

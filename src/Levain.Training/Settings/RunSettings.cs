@@ -22,6 +22,9 @@ public sealed record RunSettings
     /// <summary>The top-level <c>trains</c>: <c>network</c>, <c>model</c>, <c>embedding</c> or <c>hypernetwork</c>. Default network.</summary>
     public Trains Trains { get; init; } = Trains.Network;
 
+    /// <summary>Whether passes through the text encoder are recorded beside the U-Net's: it is trained, or what is trained hangs on it.</summary>
+    internal bool TrainsText => Trains is Trains.Embedding || Trains is Trains.Network && Network.Train is not TrainedPart.Unet || Trains is Trains.Model && FineTune.TextEncoder;
+
     /// <summary><c>[model]</c>: what is trained upon.</summary>
     public ModelSettings Model { get; init; } = new();
 

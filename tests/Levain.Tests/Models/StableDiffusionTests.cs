@@ -46,6 +46,50 @@ public sealed class StableDiffusionTests
     }
 
     [Fact]
+    public void Large_weights_stay_in_the_file_until_their_part_is_kept_wide()
+    {
+        using var scope = NewDisposeScope();
+        using var frozen = no_grad();
+        using var before = StableDiffusion.Open(TinyBase, Compute.Cpu);
+        using var later = StableDiffusion.Open(TinyBase, Compute.Cpu);
+        before.KeepWide(ModelPart.TextEncoder);
+        var (states, narrow) = (States(before), States(later));
+        Assert.Equal((ScalarType.Float32, ScalarType.Float16), (before.TextEncoder.Tokens.Table.dtype, later.TextEncoder.Tokens.Table.dtype));
+        Assert.All(later.TextEncoder.AdaptableLayers, layer => Assert.Equal(ScalarType.Float32, layer.Weight.dtype));      // all small
+
+        later.KeepWide(ModelPart.TextEncoder);
+        Assert.All(later.TextEncoder.named_parameters(), pair => Assert.Equal(ScalarType.Float32, pair.parameter.dtype));
+        UNetTests.Near(states, narrow, tolerance: 0, "in the file");
+        UNetTests.Near(states, States(later), tolerance: 0, "widened later");
+    }
+
+    [Fact]
+    public void What_is_trained_is_kept_wide()
+    {
+        using var model = StableDiffusion.Open(TinyBase, Compute.Cpu, trainable: true);
+        Assert.Equal(ScalarType.Float32, model.TextEncoder.Tokens.Table.dtype);
+    }
+
+    [Fact]
+    public void Weights_in_the_type_of_the_file_are_its_own_pages()
+    {
+        using var scope = NewDisposeScope();
+        using var source = CheckpointSource.Open(TinyBase);
+        var weights = ComponentWeights.Of(source, ModelPart.UNet);
+        using var copied = new UNet(UNetSpec.Sd1.SizedBy(weights), Compute.Cpu with { Storage = ScalarType.Float16 });
+        using var mapped = new UNet(UNetSpec.Sd1.SizedBy(weights), Compute.Cpu with { Storage = ScalarType.Float16 });
+        weights.Fill(copied);
+        weights.Fill(mapped, ScalarType.Float16);
+        foreach (var ((name, one), (_, other)) in copied.named_parameters().Zip(mapped.named_parameters()))
+        {
+            Assert.True(one.equal(other).all().item<bool>(), name);
+            Assert.Equal(one.dim() > 1, TensorMemory.Address(other) == TensorMemory.Address(source.View(ModelPart.UNet, name)));
+        }
+    }
+
+    private static Tensor States(StableDiffusion model) => model.TextEncoder.call(tensor(new long[] { 49406, 320, 2368, 49407 }).unsqueeze(0), 1);
+
+    [Fact]
     public void A_lora_is_not_a_base_model() =>
         Assert.Contains("base checkpoint is needed", Assert.Throws<CheckpointException>(() => StableDiffusion.Open(Golden.Path("networks", "file_kohya_lora.safetensors"), Compute.Cpu)).Message);
 }

@@ -13,6 +13,7 @@ internal sealed class FakeLayer(string key, LayerShape shape, Func<Tensor> weigh
     public string Key => key;
     public LayerShape Shape => shape;
     public Tensor Weight => made ??= weight();
+    public ScalarType Dtype => Weight.dtype;
     public Tensor? Bias => bias;
     public ILayerPatch? Patch { get; set; }
 
@@ -33,6 +34,8 @@ internal sealed class FakeLayer(string key, LayerShape shape, Func<Tensor> weigh
     };
 
     public Tensor InputGradient(Tensor gradient) => Apply(gradient, Weight.transpose(0, 1), null);
+
+    public void Widen() { }
 
     public Tensor Call(Tensor x) => Patch is { } patch ? patch.Forward(this, x) : Apply(x, Weight, Bias);
 

@@ -95,6 +95,31 @@ public sealed class RunPlanTests
     }
 
     [Fact]
+    public void A_text_encoder_that_rests_takes_no_memory()
+    {
+        RunPlan plan(string part, string memory) => Make($"""
+            [model]
+            base = '{Path.GetFullPath(Golden.Path("..", "..", "assets", "demo", "tiny-base.safetensors"))}'
+            [dataset]
+            folder = "$PICTURES/square"
+            resolution = 64
+            enable_bucket = false
+            [network]
+            train = "{part}"
+            [training]
+            memory = "{memory}"
+            """).Plan!;
+        long more(string memory)
+        {
+            const int BytesOfTrained = 16;
+            var (both, rests) = (plan("both", memory), plan("unet", memory));
+            return both.Estimate.PeakBytes - rests.Estimate.PeakBytes - BytesOfTrained * (both.Base.Adapters - rests.Base.Adapters);
+        }
+        Assert.Equal(sizeof(float) * plan("both", "fast").Base.TextEncoder, more("fast"));
+        Assert.Equal(0, more("lean"));
+    }
+
+    [Fact]
     public void Files_to_begin_with_are_looked_at_before_the_base_is_opened()
     {
         var (plan, problems) = Make($"""
