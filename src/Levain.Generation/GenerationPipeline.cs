@@ -9,6 +9,9 @@ namespace Levain.Generation;
 /// <remarks>It keeps what it has read and encoded for pictures to come. Networks hung on the base by others act too, and then no encoded prompt is kept.</remarks>
 public sealed partial class GenerationPipeline : IDisposable
 {
+    // Pixels from which on the maps of decoding are worth asking the system for anew.
+    private const long Spacious = 256 * 256;
+
     private readonly StableDiffusion model;
     private readonly ModelSigmas sigmas = new(NoiseSchedule.Sd1ForSampling());
     private readonly NetworkShelf shelf;
@@ -76,6 +79,7 @@ public sealed partial class GenerationPipeline : IDisposable
             using var frozen = no_grad();
             using var seamless = Seamless(request);
             var latents = Walk(request, batch, progress, cancel);
+            if (request.Size.Area >= Spacious) StableDiffusion.ReleaseSpare();
             for (var i = 0; i < request.Batch.Size; i++)
             {
                 var picture = Picture.Of(latents.Last.DecodeScaled(latents.Latent.narrow(0, i, 1), request.TileSize));

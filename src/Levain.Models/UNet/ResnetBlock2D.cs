@@ -34,9 +34,16 @@ public sealed class ResnetBlock2D : Module<Tensor, Tensor?, Tensor>
     public override Tensor forward(Tensor x, Tensor? time)
     {
         using var scope = NewDisposeScope();
-        var h = conv1.call(functional.silu(norm1.call(x)));                                          // [B, Out, H, W]
-        if (time_emb_proj is not null) h = h + time_emb_proj.call(time!).unsqueeze(-1).unsqueeze(-1);    // [B, Out, 1, 1] over H, W
-        h = conv2.call(functional.silu(norm2.call(h)));
+        using var first = Convolved(norm1, conv1, x);                                                // [B, Out, H, W]
+        using var timed = time_emb_proj is null ? first.alias() : first + time_emb_proj.call(time!).unsqueeze(-1).unsqueeze(-1);    // [B, Out, 1, 1] over H, W
+        var h = Convolved(norm2, conv2, timed);
         return ((conv_shortcut?.call(x) ?? x) + h).MoveToOuterDisposeScope();
+    }
+
+    // Maps of a large picture are let go of as soon as they have served.
+    private static Tensor Convolved(GroupNormLayer norm, Conv2dLayer conv, Tensor x)
+    {
+        using var scope = NewDisposeScope();
+        return conv.call(Activation.Silu(norm.call(x))).MoveToOuterDisposeScope();
     }
 }

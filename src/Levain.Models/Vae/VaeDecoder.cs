@@ -44,7 +44,13 @@ internal sealed class VaeDecoder : Module<Tensor, Tensor>
     public Tensor Up(Tensor x)
     {
         using var scope = NewDisposeScope();
-        foreach (var level in up_blocks) x = level.call(x);
+        var given = x;
+        foreach (var stage in Stages)
+        {
+            var larger = stage.Run(x);
+            if (!ReferenceEquals(x, given)) x.Dispose();
+            x = larger;
+        }
         return Output(x).MoveToOuterDisposeScope();
     }
 
@@ -59,10 +65,10 @@ internal sealed class VaeDecoder : Module<Tensor, Tensor>
     public Tensor Output(Tensor x)
     {
         using var scope = NewDisposeScope();
-        return conv_out.call(functional.silu(conv_norm_out.call(x))).MoveToOuterDisposeScope();
+        return conv_out.call(Activation.Silu(conv_norm_out.call(x))).MoveToOuterDisposeScope();
     }
 
-    private sealed class Level : Module<Tensor, Tensor>
+    private sealed class Level : Module
     {
         private readonly ModuleList<ResnetBlock2D> resnets;
         private readonly ModuleList<Upsample2D>? upsamplers;
@@ -77,12 +83,5 @@ internal sealed class VaeDecoder : Module<Tensor, Tensor>
         public IReadOnlyList<ResnetBlock2D> Resnets => [.. resnets];
 
         public Tensor Enlarged(Tensor x) => upsamplers![0].call(x, (2 * x.shape[2], 2 * x.shape[3]));
-
-        public override Tensor forward(Tensor x)
-        {
-            using var scope = NewDisposeScope();
-            foreach (var resnet in resnets) x = resnet.call(x, null);
-            return (upsamplers is null ? x : Enlarged(x)).MoveToOuterDisposeScope();
-        }
     }
 }

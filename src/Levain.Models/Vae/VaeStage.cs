@@ -19,7 +19,11 @@ internal sealed record VaeStage(Func<Tensor, Tensor>? Before, bool Enlarges, Res
     public Tensor Entered(Tensor x) => Before?.Invoke(x) ?? x;
 
     /// <summary>All of it.</summary>
-    public Tensor Run(Tensor x) => Resnet.call(Entered(x), null);
+    public Tensor Run(Tensor x)
+    {
+        using var scope = NewDisposeScope();
+        return Resnet.call(Entered(x), null).MoveToOuterDisposeScope();
+    }
 
     /// <summary>A norm of the resnet by its field's name.</summary>
     public GroupNormLayer Norm(string name) => (GroupNormLayer)Resnet.named_children().First(child => child.name == name).module;
