@@ -96,9 +96,12 @@ internal sealed class PictureArguments
         return numbers;
     }
 
-    /// <summary>Requires that pictures are written as PNG.</summary>
-    public static void CheckPng(string output, Problems problems) =>
+    /// <summary>Requires that pictures are written as PNG, to where something can be written.</summary>
+    public static void CheckPng(string output, Problems problems)
+    {
         problems.Require(output.EndsWith(".png", StringComparison.OrdinalIgnoreCase), "--output", $"is {output}.", "Pictures are written as PNG: end it with .png.");
+        OutputPlace.CheckFile(output, "--output", problems);
+    }
 
     private sealed class WaitNotes(Screen screen) : IProgress<string>
     {

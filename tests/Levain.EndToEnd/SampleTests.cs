@@ -75,6 +75,29 @@ public sealed class SampleTests : IDisposable
     }
 
     [Fact]
+    public void Where_nothing_can_be_written_is_told_before_anything_is_drawn()
+    {
+        File.WriteAllText(Path.Combine(folder, "afile"), "");
+        Directory.CreateDirectory(Path.Combine(folder, "folder.png"));
+        string[] drawing = ["--base", Base, "--prompt", "1girl", "--steps", "2", "--size", "64x64"];
+        Told("--output: lies in .*afile, which is a file and no folder", ["sample", .. drawing, "-o", "afile/deep/one.png"]);
+        Told("--output: is folder.png, which is a folder", ["sample", .. drawing, "-o", "folder.png"]);
+        Told("--preview: is folder.png, which is a folder", ["sample", .. drawing, "--preview", "folder.png"]);
+        Told("--output: is folder.png, which is a folder", ["grid", .. drawing, "--x", "Seed=1-2", "-o", "folder.png"]);
+        Told("--output: lies in .*afile, which is a file and no folder", ["reg", "class", .. drawing, "--count", "1", "-o", "afile"]);
+        Told("--output: lies in .*afile, which is a file and no folder", ["taste", Lora, "--base", Base, "--trigger", "mochi", "-o", "afile"]);
+        Assert.Equal(["afile"], Directory.GetFiles(folder).Select(Path.GetFileName));
+
+        void Told(string words, string[] command)
+        {
+            var outcome = LevainProcess.Run(folder, command);
+            Assert.Equal(2, outcome.Code);
+            Assert.Matches(words, outcome.Error);
+            Assert.DoesNotContain("step", outcome.Error);
+        }
+    }
+
+    [Fact]
     public void Everything_that_is_wrong_is_told_before_a_model_is_opened()
     {
         var outcome = LevainProcess.Run(folder, "sample", "--base", "nowhere.safetensors", "--lora", "missing.safetensors:0.5", "--prompt", "a", "--sampler", "eulr", "--size", "100x100", "--seed", "a");

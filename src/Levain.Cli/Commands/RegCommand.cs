@@ -25,6 +25,7 @@ internal static class RegCommand
                 var problems = new Problems();
                 var request = pictures.Request(given, screen, problems);
                 problems.Require(given.GetValue(count) is >= 1 and <= 100_000, "--count", $"is {given.GetValue(count)}.", "Use 1 or more; 200 is usual.");
+                OutputPlace.CheckFolder(given.GetValue(output)!, output.Name, problems);
                 request.Check(problems);
                 problems.ThrowIfAny();
                 return Draw(given, screen, pictures, RegPicture.OfClass(request, given.GetValue(prompt)!, given.GetValue(count)), given.GetValue(output)!, stop);
@@ -46,6 +47,7 @@ internal static class RegCommand
                 var request = pictures.Request(given, screen, problems);
                 var set = given.GetValue(folder)!;
                 problems.Require(Directory.Exists(set), set, "is not a folder.", "Name the folder of the training pictures.");
+                OutputPlace.CheckFolder(given.GetValue(output)!, output.Name, problems);
                 request.Check(problems);
                 problems.ThrowIfAny();
                 var wanted = Files(set).Select(file => RegPicture.OfCaption(request, Path.GetFileNameWithoutExtension(file),

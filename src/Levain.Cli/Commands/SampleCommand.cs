@@ -33,6 +33,8 @@ internal static class SampleCommand
                 if (prompts.Count == 0 && told is not null) prompts = [PromptLine.Of(told.Prompt)];
                 problems.Require(prompts.Count > 0, "--prompt", "is not given.", "Say what to draw: --prompt \"1girl, solo\".");
                 problems.Require(PictureFile.Endings.Contains(Path.GetExtension(given.GetValue(output)!).ToLowerInvariant()), "--output", $"is {given.GetValue(output)}.", $"Pictures are written as PNG, JPEG or WebP: end it with {string.Join(", ", PictureFile.Endings)}.");
+                OutputPlace.CheckFile(given.GetValue(output)!, output.Name, problems);
+                if (given.GetValue(preview) is { } shown) OutputPlace.CheckFile(shown, preview.Name, problems);
                 var compared = columns.Count > 0 && networks.Count > 0 ? networks[^1] : null;
                 var shared = drawing.Apply(given, pictures.Request(given, screen, problems, told, drawing.AsksSecondPass(given)), problems, read is null ? null : new(given.GetValue(from)!, read, note => screen.Note($"[yellow]{Markup.Escape(note)}[/]"))) with { Networks = compared is null ? networks : networks[..^1] };
                 var grid = new GenerationGrid(shared,

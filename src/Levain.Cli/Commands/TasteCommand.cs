@@ -40,6 +40,7 @@ internal static class TasteCommand
                 if (files.Length == 1) files = [.. NetworkEpochs.Beside(files[0], given.GetValue(newest)).Select(epoch => epoch.Path)];
                 var prompts = given.GetValue(lines) is null ? Tasting.StandardPrompts(given.GetValue(kind) ?? words.Subject ?? UsualClass) : [.. PromptNameArguments.Lines(given.GetValue(lines), problems, screen).Select(line => $"{line.Options.GetValueOrDefault("prompt")}")];
                 problems.Require(given.GetValue(training) is not { Exists: false }, "--training", $"names {given.GetValue(training)}, which is no folder.", "Check the path.");
+                OutputPlace.CheckFolder(given.GetValue(output)!, output.Name, problems);
                 var tasting = new Tasting(pictures.Request(given, screen, problems), files, call ?? "")
                 {
                     Strengths = PictureArguments.List<double>(given.GetValue(strengths), "--strengths", problems),
