@@ -72,8 +72,13 @@ internal sealed class PictureArguments
     }
 
     /// <summary>The seeds, in order.</summary>
-    public IReadOnlyList<long> Seeds(ParseResult given, Problems problems, GenerationRequest? told = null) =>
-        told is not null && !given.IsWritten(seeds) ? [told.Seed] : List<long>(given.GetValue(seeds), "--seed", problems);
+    public IReadOnlyList<long> Seeds(ParseResult given, Problems problems, GenerationRequest? told = null)
+    {
+        var before = problems.All.Count;
+        var list = told is not null && !given.IsWritten(seeds) ? [told.Seed] : List<long>(given.GetValue(seeds), "--seed", problems);
+        problems.Require(list.Count > 0 || problems.All.Count > before, "--seed", "is empty.", "Write seeds with commas between them: 1,2.");
+        return list;
+    }
 
     /// <summary>Opens the base; the caller disposes it.</summary>
     public StableDiffusion OpenBase(ParseResult given) => StableDiffusion.Open(given.GetValue(origin)!, Engine.Start(new() { Device = given.GetValue(device)! }), given.GetValue(vae));

@@ -42,14 +42,15 @@ public sealed class Problems
         if (!holds) Add(name, what, fix);
     }
 
-    /// <summary>Adds a problem.</summary>
+    /// <summary>Adds a problem, once.</summary>
     /// <param name="name">Setting inside the current table, or a path.</param>
     /// <param name="what">What was found, value included, as a sentence that follows "name: ".</param>
     /// <param name="fix">What to do, as a sentence.</param>
     public void Add(string name, string what, string fix)
     {
         var where = Join(name);
-        found.Add(new(where, what, fix) { Origin = locate(where) });
+        var problem = new Problem(where, what, fix) { Origin = locate(where) };
+        if (!found.Contains(problem)) found.Add(problem);
     }
 
     /// <exception cref="SettingsException">There is at least one problem; the message lists all of them.</exception>

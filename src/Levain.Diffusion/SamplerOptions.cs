@@ -1,3 +1,5 @@
+using Levain.Core;
+
 namespace Levain.Diffusion;
 
 /// <summary>What samplers can be told beside the levels; defaults are the webui's.</summary>
@@ -23,6 +25,16 @@ public sealed record SamplerOptions
 
     /// <summary>What UniPC is told.</summary>
     public UniPcOptions UniPc { get; init; } = new();
+
+    /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>
+    public void Check(Problems problems)
+    {
+        problems.Require(Eta is null || double.IsFinite(Eta.Value), "eta", $"is {Eta}.", "Use 0 to 1.");
+        problems.Require(double.IsFinite(Churn), "sigma_churn", $"is {Churn}.", "Use 0 or more; 0 is usual.");
+        problems.Require(double.IsFinite(ChurnMin), "sigma_tmin", $"is {ChurnMin}.", "Use 0 or more; 0 is usual.");
+        problems.Require(!double.IsNaN(ChurnMax), "sigma_tmax", $"is {ChurnMax}.", "Use 0 or more.");
+        problems.Require(double.IsFinite(NoiseScale), "sigma_noise", $"is {NoiseScale}.", "Use 1, which is usual, or a little more or less.");
+    }
 }
 
 /// <summary>How UniPC weighs its guesses.</summary>

@@ -1,3 +1,5 @@
+using Levain.Core;
+
 namespace Levain.Diffusion;
 
 /// <summary>How levels are chosen; defaults are the webui's.</summary>
@@ -6,13 +8,13 @@ public sealed record ScheduleOptions
     /// <summary>The levels; null for the sampler's own choice ("Automatic").</summary>
     public SigmaSchedule? Schedule { get; init; }
 
-    /// <summary>Quietest level; null for the model's.</summary>
+    /// <summary>Quietest level; null or 0 for the model's.</summary>
     public double? SigmaMin { get; init; }
 
-    /// <summary>Loudest level; null for the model's.</summary>
+    /// <summary>Loudest level; null or 0 for the model's.</summary>
     public double? SigmaMax { get; init; }
 
-    /// <summary>Bend of the schedule; null for its own.</summary>
+    /// <summary>Bend of the schedule; null or 0 for its own.</summary>
     public double? Rho { get; init; }
 
     /// <summary>Leaves the last but one level out whatever the sampler.</summary>
@@ -32,6 +34,21 @@ public sealed record ScheduleOptions
 
     /// <summary>Whether the model is SDXL.</summary>
     public bool Sdxl { get; init; }
+
+    /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>
+    public void Check(Problems problems)
+    {
+        Positive(Given(SigmaMin), "schedule_min_sigma", "0.03 is usual");
+        Positive(Given(SigmaMax), "schedule_max_sigma", "14.6 is usual");
+        problems.Require(Rho is null or 0 || double.IsFinite(Rho.Value), "schedule_rho", $"is {Rho}.", "Use 7, which is usual.");
+        Positive(BetaA, "beta_schedule_alpha", "0.6 is usual");
+        Positive(BetaB, "beta_schedule_beta", "0.6 is usual");
+
+        void Positive(double? number, string name, string usual) => problems.Require(number is null || (double.IsFinite(number.Value) && number > 0), name, $"is {number}.", $"Use a positive number; {usual}.");
+    }
+
+    /// <summary>A number, where it is not 0: the webui's word for its own choice.</summary>
+    internal static double? Given(double? number) => number is 0 ? null : number;
 }
 
 /// <summary>The levels or timesteps of one walk.</summary>
@@ -78,8 +95,8 @@ public sealed record SamplingPlan(Sampler Sampler, IReadOnlyList<double> Sigmas,
         var levels = sampler.Levels?.Invoke(model) ?? model;
         var schedule = options.Schedule ?? sampler.Schedule!;
         var (min, max) = options.OldKarrasRange ? (OldKarrasMin, OldKarrasMax) : (levels.Min, levels.Max);
-        var request = new SigmaRequest(count, levels, options.SigmaMin ?? min, options.SigmaMax ?? max,
-            options.Rho ?? schedule.DefaultRho, options.BetaA, options.BetaB, options.Sdxl);
+        var request = new SigmaRequest(count, levels, ScheduleOptions.Given(options.SigmaMin) ?? min, ScheduleOptions.Given(options.SigmaMax) ?? max,
+            ScheduleOptions.Given(options.Rho) ?? schedule.DefaultRho, options.BetaA, options.BetaB, options.Sdxl);
         List<double> sigmas = [.. schedule.Sigmas(request).Select(sigma => (double)(float)sigma)];      // fp32, as the references hold them
         if (discards && sigmas.Count > 1) sigmas.RemoveAt(sigmas.Count - 2);
         return new(sampler, sigmas, [], levels)

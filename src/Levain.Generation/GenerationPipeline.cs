@@ -151,6 +151,12 @@ public sealed partial class GenerationPipeline : IDisposable
         if (model.Compute.Device.type == TorchSharp.DeviceType.CPU) MemoryEstimate.Of(request, [.. All(request).Select(one => one.model)]).Check(problems, SystemMemory.Available);
         problems.ThrowIfAny();
         ReadOthers(request);
+        foreach (var one in All(request))
+        {
+            var blocks = one.model.TextEncoder.Spec.Layers;
+            problems.Require(request.ClipSkip <= blocks + 1, "clip_skip", $"is {request.ClipSkip}, and the text encoder of {one.ModelName ?? "the base"} has {blocks} blocks.", $"Use 1 to {blocks + 1}; 1, or 2 for many anime models.");
+        }
+        problems.ThrowIfAny();
     }
 
     private Drawn Walk(GenerationRequest request, int batch, IProgress<GenerationProgress>? progress, CancellationToken cancel)
@@ -186,6 +192,7 @@ public sealed partial class GenerationPipeline : IDisposable
             latent = new PictureWalk(other.model, sigmas, request, pictures, cancel).Second(guidance, refinement, latent, step => Report(step, first.Plan.Steps, second.Plan.Steps));
         }
         foreach (var one in All(request)) one.Leave(notes);
+        if (!latent.isfinite().all().item<bool>()) notes.Add("The picture came out as numbers that are not finite, and is black or broken: lower --cfg, weights in the prompt and strengths, or use another sampler.");
         var named = hashes.Of(prompt.Networks, used, notes);
         var names = Files?.Names(notes, Waiting, cancel) ?? new(ModelName);
         var texts = pictures.Select(picture => Infotext.Of(picture with { Prompt = prompt.Shown, NegativePrompt = prompt.Negative }, names, named)).ToList();

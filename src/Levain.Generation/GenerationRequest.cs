@@ -116,6 +116,8 @@ public sealed record GenerationRequest
         problems.Require(Size.Width is >= LeastSide and <= MostSide && Size.Height is >= LeastSide and <= MostSide, "size", $"is {Size}.", $"Use {LeastSide} to {MostSide} px a side.");
         problems.Require(Size.ToLatent().ToPixels() == Size, "size", $"is {Size}, and sides are multiples of {LatentSize.CellPixels} px.", $"Use {Size.ToLatent().ToPixels()}.");
         Guidance.Check(problems);
+        SamplerOptions.Check(problems);
+        ScheduleOptions.Check(problems);
         SeedOptions.Check(problems);
         Img2Img?.Check(problems);
         Hires?.Check(problems);
@@ -124,6 +126,10 @@ public sealed record GenerationRequest
         problems.Require(TileSize == 0 || TileSize >= LeastSide, "vae_tile", $"is {TileSize}.", $"Use {LeastSide} px or more, 512 for instance; 0 takes pictures whole.");
         problems.Require(Hires is null || Img2Img is null, "hires", "is given beside a picture to begin with.", "Draw at the larger size instead: the second pass belongs to pictures drawn from noise.");
         SamplerChoice.Check(Sampler, "sampler", problems);
-        foreach (var network in Networks) problems.Require(File.Exists(network.Path), network.Path, "is not there.", "Check the path.");
+        foreach (var network in Networks)
+        {
+            problems.Require(File.Exists(network.Path), network.Path, "is not there.", "Check the path.");
+            problems.Require(double.IsFinite(network.Strength.TextEncoder) && double.IsFinite(network.Strength.UNet), network.Path, "has a strength that is no finite number.", "Use 1 as trained, 0.5 for half of it.");
+        }
     }
 }

@@ -7,6 +7,7 @@ namespace Levain.Generation;
 public sealed record HiresOptions
 {
     private const double MostScale = 8;
+    private const int MostSide = 32768;         // 8 times the largest first pass
 
     /// <summary>Enlargement, 1 to 8; not used where <see cref="Size"/> is given. Default 2.</summary>
     public double Scale { get; init; } = 2;
@@ -46,18 +47,20 @@ public sealed record HiresOptions
             var scaled = Cells(new((int)(first.Width * Scale), (int)(first.Height * Scale)));
             return (scaled, scaled);
         }
-        if (wanted.Height == 0) wanted = wanted with { Height = wanted.Width * first.Height / first.Width };
-        else if (wanted.Width == 0) wanted = wanted with { Width = wanted.Height * first.Width / first.Height };
+        if (wanted.Height == 0) wanted = wanted with { Height = Side(wanted.Width, first.Height, first.Width) };
+        else if (wanted.Width == 0) wanted = wanted with { Width = Side(wanted.Height, first.Width, first.Height) };
         else
         {
             var enlarged = (double)first.Width / first.Height < (double)wanted.Width / wanted.Height
-                ? new PixelSize(wanted.Width, wanted.Width * first.Height / first.Width)
-                : new(wanted.Height * first.Width / first.Height, wanted.Height);
+                ? new PixelSize(wanted.Width, Side(wanted.Width, first.Height, first.Width))
+                : new(Side(wanted.Height, first.Width, first.Height), wanted.Height);
             return (Cells(wanted), Cells(enlarged));
         }
         return (Cells(wanted), Cells(wanted));
 
         static PixelSize Cells(PixelSize size) => size.ToLatent().ToPixels();
+
+        static int Side(long other, long of, long by) => (int)Math.Min(other * of / Math.Max(by, 1), MostSide);
     }
 
     /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>
@@ -67,6 +70,7 @@ public sealed record HiresOptions
         problems.Require(Denoise is >= 0 and <= 1, "hires_denoise", $"is {Denoise}.", "Use 0 to 1; 0.7 for latent upscalers, 0.3 to 0.5 for the others.");
         problems.Require(Steps >= 0, "hires_steps", $"is {Steps}.", "Use 0 for the steps of the first pass, or a number of steps.");
         problems.Require(Size is not { Width: 0, Height: 0 }, "hires_size", "is 0x0.", "Give at least one side in px.");
+        problems.Require(Size is not { } wanted || (wanted.Width is >= 0 and <= MostSide && wanted.Height is >= 0 and <= MostSide), "hires_size", $"is {Size}.", $"Use sides up to {MostSide} px; 0 follows the other.");
         problems.Require(Checkpoint is null || Path.Exists(Checkpoint), "hires_checkpoint", $"is {Checkpoint}, which is not there.", "Check the path.");
         if (Upscalers.Find(Upscaler) is null)
             problems.Require(File.Exists(Upscaler), "hires_upscaler", $"is '{Upscaler}', which is no upscaler known here and no file.", Nearest.Advice(Upscaler, [.. Upscalers.All.Select(known => known.Name)]));

@@ -15,6 +15,8 @@ public sealed record SeedOptions
     /// <summary>Added to the seed for every noise but the first (the webui's ENSD); 31337 for pictures of NovelAI. Default 0.</summary>
     public long Delta { get; init; }
 
+    private const int MostSide = 4096;
+
     /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>
     public void Check(Problems problems)
     {
@@ -23,7 +25,7 @@ public sealed record SeedOptions
             problems.Require(other.Seed is >= 0 and <= uint.MaxValue, "variation_seed", $"is {other.Seed}.", "Use 0 to 4294967295.");
             problems.Require(other.Strength is >= 0 and <= 1, "variation_strength", $"is {other.Strength}.", "Use 0 to 1; 0.1 is a small variation.");
         }
-        if (ResizeFrom is { } size) problems.Require(size.Width >= LatentSize.CellPixels && size.Height >= LatentSize.CellPixels, "seed_resize", $"is {size}.", "Use the size of the picture whose composition is wanted.");
+        if (ResizeFrom is { } size) problems.Require(size.Width is >= LatentSize.CellPixels and <= MostSide && size.Height is >= LatentSize.CellPixels and <= MostSide, "seed_resize", $"is {size}.", "Use the size of the picture whose composition is wanted.");
     }
 
     /// <summary>The same for one picture's noise.</summary>

@@ -97,6 +97,17 @@ public sealed class SampleTests : IDisposable
         }
     }
 
+    [Theory]
+    [InlineData("--seed", "--seed: is empty.")]
+    [InlineData("--strengths", "--strengths: is empty.")]
+    public void An_empty_list_is_told(string option, string words)
+    {
+        var outcome = LevainProcess.Run(folder, "sample", "--base", Base, "--lora", Lora, "--prompt", "1girl", option, "");
+        Assert.Equal(2, outcome.Code);
+        Assert.Contains(words, outcome.Error);
+        Assert.Single(outcome.Error.Split(words)[1..]);
+    }
+
     [Fact]
     public void Everything_that_is_wrong_is_told_before_a_model_is_opened()
     {

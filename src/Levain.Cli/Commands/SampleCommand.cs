@@ -26,6 +26,7 @@ internal static class SampleCommand
                 var problems = new Problems();
                 var networks = (given.GetValue(lora) ?? []).Select(NetworkArgument.Parse).ToList();
                 var columns = PictureArguments.List<double>(given.GetValue(strengths), "--strengths", problems);
+                problems.Require(given.GetValue(strengths) is not { } listed || columns.Count > 0 || problems.Any, "--strengths", "is empty.", "Write numbers with commas between them: 0.5,0.8,1.");
                 problems.Require(columns.Count == 0 || networks.Count > 0, "--strengths", "is given without --lora.", "Name the LoRA whose strengths are compared.");
                 var prompts = (given.GetValue(prompt) ?? []).Select(PromptLine.Of).Concat(PromptNameArguments.Lines(given.GetValue(lines), problems, screen)).ToList();
                 var read = Told(given.GetValue(from), problems, screen);

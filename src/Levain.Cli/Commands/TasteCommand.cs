@@ -48,7 +48,6 @@ internal static class TasteCommand
                     Seeds = seeds,
                 };
                 problems.Require(tasting.Strengths.Count > 0, "--strengths", "is empty.", "Write numbers with commas between them: 0.6,0.8,1.");
-                problems.Require(tasting.Seeds.Count > 0, "--seed", "is empty.", "Write seeds with commas between them: 1,2.");
                 problems.ThrowIfAny();
                 tasting = tasting with { Training = Pictures(given.GetValue(training), screen) };
 

@@ -329,6 +329,31 @@ public sealed class PictureWalkTests : IDisposable
         Assert.Contains("batch_size: is 0.", Assert.Throws<SettingsException>(() => pipeline.DrawAll(request with { Batch = new() { Size = 0 } })).Message);
     }
 
+    [Fact]
+    public void A_picture_that_came_out_broken_says_so()
+    {
+        var request = Girl with { Size = new(64, 64), Steps = 2 };
+        Assert.Contains(pipeline.Draw(request with { CfgScale = 1e308 }).Notes, note => note.StartsWith("The picture came out as numbers that are not finite"));
+        Assert.Empty(pipeline.Draw(request).Notes);
+        Near(pipeline.Draw(request with { Sampler = "Euler Karras" }).Picture, pipeline.Draw(request with { Sampler = "Euler Karras", ScheduleOptions = new() { Rho = 0, SigmaMin = 0, SigmaMax = 0 } }).Picture, 0);
+    }
+
+    [Fact]
+    public void Numbers_nothing_can_be_drawn_with_are_told_in_words()
+    {
+        var network = Golden.Path("demo", "mochi-kohya.safetensors");
+        Told("clip_skip: is 100, and the text encoder of tiny has", Girl with { ClipSkip = 100 });
+        Told("hires_size: is -5x0.", Girl with { Hires = new() { Size = new(-5, 0) } });
+        Told("hires_size: is 2000000000x0.", Girl with { Hires = new() { Size = new(2_000_000_000, 0) } });
+        Told("seed_resize: is 99999999x99999999.", Girl with { SeedOptions = new() { ResizeFrom = new(99_999_999, 99_999_999) } });
+        Told("eta: is NaN.", Girl with { SamplerOptions = new() { Eta = double.NaN } });
+        Told("schedule_min_sigma: is -5.", Girl with { ScheduleOptions = new() { SigmaMin = -5 } });
+        Told("schedule_rho: is NaN.", Girl with { ScheduleOptions = new() { Rho = double.NaN } });
+        Told("mochi-kohya.safetensors: has a strength that is no finite number.", Girl with { Networks = [new(network, double.NaN)] });
+
+        void Told(string words, GenerationRequest request) => Assert.Contains(words, Assert.Throws<SettingsException>(() => pipeline.Draw(request)).Message);
+    }
+
     public void Dispose()
     {
         pipeline.Dispose();
