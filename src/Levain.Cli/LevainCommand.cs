@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using Levain.Cli.Commands;
 using Levain.Core;
 
@@ -40,6 +41,11 @@ internal static class LevainCommand
     {
         var root = Create();
         var given = root.Parse(arguments is [] ? ["--help"] : KohyaCommand.Protect(arguments), new ParserConfiguration { EnablePosixBundling = false });
+        if (EmptyNames(given) is { Count: > 0 } empty)
+        {
+            Screen.For(given).Fail(empty);
+            return ExitCode.Settings;
+        }
         if (given.Errors.Count > 0)
         {
             Screen.For(given).Fail(Mistakes(root, given), advice: $"See: {Name(given.CommandResult.Command)} --help");
@@ -58,8 +64,22 @@ internal static class LevainCommand
             : [.. given.UnmatchedTokens.Select(unknown => $"'{unknown}' is not understood by {Name(command)}. {Nearest.Advice(unknown, OptionsOf(root, command))}")];
     }
 
+    /// <summary>Files and folders whose name is empty, as a shell's variable is that was never set.</summary>
+    private static List<string> EmptyNames(ParseResult given) =>
+    [
+        .. from result in given.CommandResult.Children
+           let named = result switch
+           {
+               OptionResult option => (option.Option.Name, Type: option.Option.ValueType),
+               ArgumentResult argument => (argument.Argument.Name, Type: argument.Argument.ValueType),
+               _ => (Name: "", Type: typeof(object)),
+           }
+           where typeof(FileSystemInfo).IsAssignableFrom(named.Type) && result.Tokens.Any(token => token.Value.Length == 0)
+           select $"{named.Name}: is an empty name. Name a file or folder.",
+    ];
+
     private static string[] OptionsOf(RootCommand root, Command command) =>
         [.. command.Options.Concat(root.Options.Where(option => option.Recursive)).Select(option => option.Name).Distinct()];
 
-    private static string Name(Command command) => command is RootCommand ? "levain" : $"levain {command.Name}";
+    private static string Name(Command command) => command.Parents.OfType<Command>().FirstOrDefault() is { } parent ? $"{Name(parent)} {command.Name}" : "levain";
 }

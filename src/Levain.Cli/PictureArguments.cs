@@ -45,6 +45,9 @@ internal sealed class PictureArguments
     /// <param name="told">What a picture says of itself; an option counts where it was written.</param>
     public GenerationRequest Request(ParseResult given, Screen screen, Problems problems, GenerationRequest? told = null, bool secondPass = false)
     {
+        names.Check(given, problems);
+        problems.Require(Path.Exists(given.GetValue(origin)), "--base", $"names {given.GetValue(origin)}, which is not there.", "Check the path.");
+        problems.Require(given.GetValue(vae) is not { } own || Path.Exists(own), "--vae", $"names {given.GetValue(vae)}, which is not there.", "Check the path.");
         var start = told ?? Usual;
         if (secondPass) start = start with { Hires = start.Hires ?? new() };
         if (given.GetValue(settings) is { } text) start = InfotextReader.Settings(text, start, problems);

@@ -189,17 +189,22 @@ internal sealed class PictureOptions
 
     private static T? Read<T>(string path, string name, Func<string, T> open, Problems problems) where T : class
     {
+        if (!File.Exists(path))
+        {
+            problems.Add(name, $"names {path}, which is no file.", "Check the path.");
+            return null;
+        }
         try
         {
             return open(path);
         }
         catch (ImageException damaged)
         {
-            problems.Add(name, $"{path} {damaged.Message}", "Use another picture.");
+            problems.Add(name, $"{path} {damaged.Message}", "");
         }
-        catch (IOException missing)
+        catch (Exception refused) when (refused is IOException or UnauthorizedAccessException)
         {
-            problems.Add(name, $"{path} cannot be read: {missing.Message}", "Check the path.");
+            problems.Add(name, $"{path} cannot be read: {refused.Message}", "Check the path and its permissions.");
         }
         return null;
     }

@@ -33,13 +33,20 @@ internal sealed class PromptNameArguments
         LayerPresets = given.GetValue(layers) ?? [],
     };
 
+    /// <summary>Adds a problem for every folder that is not there, also where no prompt happens to look into it.</summary>
+    public void Check(ParseResult given, Problems problems)
+    {
+        foreach (var option in (Option<string[]>[])[networks, hypernetworks, embeddings])
+            foreach (var folder in given.GetValue(option) ?? []) problems.Require(Directory.Exists(folder), option.Name, $"names {folder}, which is no folder.", "Check the path.");
+    }
+
     /// <summary>The lines of a prompts file; none where no file is named.</summary>
     public static IReadOnlyList<PromptLine> Lines(string? file, Problems problems, Screen screen)
     {
         if (file is null) return [];
         if (!File.Exists(file))
         {
-            problems.Add("--prompts-file", $"names {file}, which is not there.", "Check the path.");
+            problems.Add("--prompts-file", $"names {file}, which is no file.", "Check the path.");
             return [];
         }
         var lines = PromptLine.Read(File.ReadAllText(file));

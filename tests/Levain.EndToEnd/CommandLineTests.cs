@@ -55,4 +55,21 @@ public sealed class CommandLineTests
         Assert.Contains("model.base: names", check.Error);
         Directory.Delete(folder, recursive: true);
     }
+
+    [Theory]
+    [InlineData("RUN.toml: is an empty name. Name a file or folder.", "check", "")]
+    [InlineData("--training: is an empty name. Name a file or folder.", "taste", "a", "--base", "no-such-base", "--training", "")]
+    [InlineData("See: levain reg captions --help", "reg", "captions", "a", "--base", "no-such-base")]
+    [InlineData("--lora-dir: names no-such-folder, which is no folder.", "sample", "--base", "no-such-base", "--prompt", "a", "--lora-dir", "no-such-folder")]
+    [InlineData("--base: names no-such-base, which is not there.", "sample", "--base", "no-such-base", "--prompt", "a")]
+    [InlineData("--vae: names no-such-vae, which is not there.", "reg", "class", "--base", "no-such-base", "--prompt", "a", "--vae", "no-such-vae")]
+    [InlineData("--init: names ., which is no file.", "sample", "--base", "no-such-base", "--prompt", "a", "--init", ".")]
+    [InlineData("--from: names ., which is no file.", "sample", "--base", "no-such-base", "--from", ".")]
+    [InlineData("--prompts-file: names ., which is no file.", "sample", "--base", "no-such-base", "--prompts-file", ".")]
+    public void Names_that_name_nothing_are_told(string words, params string[] command)
+    {
+        var outcome = LevainProcess.Run(Path.GetTempPath(), command);
+        Assert.Equal(2, outcome.Code);
+        Assert.Contains(words, outcome.Error);
+    }
 }

@@ -66,7 +66,7 @@ internal static class SampleCommand
         if (path is null) return null;
         if (!File.Exists(path))
         {
-            problems.Add("--from", $"names {path}, which is not there.", "Check the path.");
+            problems.Add("--from", $"names {path}, which is no file.", "Check the path.");
             return null;
         }
         if (PictureFile.ReadText(path) is not { } text)

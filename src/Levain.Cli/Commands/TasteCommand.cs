@@ -36,7 +36,7 @@ internal static class TasteCommand
                 problems.ThrowIfAny();
                 var words = WordsOf(files[0]);
                 var call = given.GetValue(trigger) ?? words.Trigger;
-                problems.Require(call is not null, "--trigger", "is not given, and the file does not tell.", "Name the word that calls up what was trained.");
+                problems.Require(!string.IsNullOrWhiteSpace(call), "--trigger", call is null ? "is not given, and the file does not tell." : "is empty.", "Name the word that calls up what was trained.");
                 if (files.Length == 1) files = [.. NetworkEpochs.Beside(files[0], given.GetValue(newest)).Select(epoch => epoch.Path)];
                 var prompts = given.GetValue(lines) is null ? Tasting.StandardPrompts(given.GetValue(kind) ?? words.Subject ?? UsualClass) : [.. PromptNameArguments.Lines(given.GetValue(lines), problems, screen).Select(line => $"{line.Options.GetValueOrDefault("prompt")}")];
                 problems.Require(given.GetValue(training) is not { Exists: false }, "--training", $"names {given.GetValue(training)}, which is no folder.", "Check the path.");
@@ -54,10 +54,12 @@ internal static class TasteCommand
                 var folder = Directory.CreateDirectory(given.GetValue(output)!).FullName;
                 using var bases = pictures.Bases(given, screen);
                 screen.Note($"{Counted.Of(tasting.Grid().Count, "picture")}: {Counted.Of(tasting.Networks.Count, "network")} × {Counted.Of(tasting.Strengths.Count, "strength")} and the base alone, {Counted.Of(tasting.Prompts.Count, "prompt")} × {Counted.Of(tasting.Seeds.Count, "seed")}, with the word and without");
+                var noted = new HashSet<string>(StringComparer.Ordinal);
                 var cells = new Dictionary<(int, int, int), string>();
                 var result = tasting.Draw(bases, new(Path.Combine(folder, CellFolder), Path.Combine(folder, IndexFile)), (done, count, cell) =>
                 {
                     cells[(cell.X, cell.Y, cell.Z)] = $"{CellFolder}/{cell.File}";
+                    foreach (var note in cell.Notes.Where(noted.Add)) screen.Note($"[yellow]{Markup.Escape(note)}[/]");
                     screen.Note($"{done} of {count}: {Markup.Escape(cell.File)}");
                 }, (done, count) => screen.Note($"compared {done} of {count}"), stop);
                 AtomicFile.WriteText(Path.Combine(folder, PageFile), TastePage.Of(tasting, result, (x, y, z) => cells[(x, y, z)]));
