@@ -7,7 +7,10 @@ namespace Levain.Models;
 /// <remarks>Dao et al. 2022, https://arxiv.org/abs/2205.14135, algorithm 4: dS = P∘(dP − Σ dy∘y). Keys lie in the lanes.</remarks>
 internal static unsafe class AttentionBackward
 {
-    private const int KeyTiles = 4, KeyBlock = KeyTiles * Tiles.Columns, QueryBlock = 64, PiecesPerThread = 2;
+    private const int KeyTiles = 4, QueryBlock = 64, PiecesPerThread = 2;
+
+    /// <summary>Keys that are dealt out together.</summary>
+    public const int KeyBlock = KeyTiles * Tiles.Columns;
 
     // A row that is not there: its weights are 2 to the power of minus this.
     private const float Absent = 1e30f;
@@ -27,6 +30,7 @@ internal static unsafe class AttentionBackward
         var threads = Team.For(5L * heads * queries * work.K.Tokens * work.Q.Width);
         var splits = Math.Clamp((PiecesPerThread * threads + heads - 1) / heads, 1, blocks);
         var size = (long)Tiles.RoundUp(queries, Tiles.Rows) * Tiles.RoundUp(work.Q.Width, Tiles.Lanes);
+        var bf16 = work.Q.SuitsBf16 && work.K.SuitsBf16 && work.V.SuitsBf16 && work.Gradient.SuitsBf16;
         var partials = splits > 1 && work.Wanted.Q ? new float[splits * heads * size] : [];
         fixed (float* partial = partials)
         {
@@ -34,7 +38,10 @@ internal static unsafe class AttentionBackward
             Team.Run(threads, heads * splits, piece =>
             {
                 var (head, part) = (piece / splits, piece % splits);
-                Head(work, head, blocks * part / splits, blocks * (part + 1) / splits, memory == 0 ? null : (float*)memory + piece * size);
+                var (fromBlock, toBlock) = (blocks * part / splits, blocks * (part + 1) / splits);
+                var into = memory == 0 ? null : (float*)memory + piece * size;
+                if (bf16) Bf16AttentionBackward.Head(work, head, fromBlock, toBlock, into);
+                else Head(work, head, fromBlock, toBlock, into);
             });
             if (memory != 0) Team.Run(threads, heads, head => Sum(work, head, (float*)memory + head * splits * size, splits, size));
         }
@@ -48,7 +55,8 @@ internal static unsafe class AttentionBackward
         WriteQueries(work, head, partial);
     }
 
-    private static void WriteQueries(Work work, int head, float* dq)
+    /// <summary>Gives a head's query gradients, [N, d rounded up to sixteens], out.</summary>
+    public static void WriteQueries(Work work, int head, float* dq)
     {
         var (width, factor) = (Tiles.RoundUp(work.Q.Width, Tiles.Lanes), 1 / MathF.Sqrt(work.Q.Width));
         for (var i = 0; i < work.Q.Tokens; i++) work.Dq.Write(head, i, dq + (long)i * width, factor);
@@ -71,8 +79,8 @@ internal static unsafe class AttentionBackward
             for (var at = 0; at < count; at += Tiles.Columns)
             {
                 var some = Math.Min(Tiles.Columns, count - at);
-                if (work.Wanted.K) work.Dk.Ungroup(head, first + at, some, room.Dk + at * room.Wide, room.Work, room.Factors);
-                if (work.Wanted.V) work.Dv.Ungroup(head, first + at, some, room.Dv + at * room.Wide, room.Work, room.Ones);
+                if (work.Wanted.K) work.Dk.Ungroup(head, first + at, some, room.Dk + at * room.Wide, Tiles.Columns, room.Work, room.Factors);
+                if (work.Wanted.V) work.Dv.Ungroup(head, first + at, some, room.Dv + at * room.Wide, Tiles.Columns, room.Work, room.Ones);
             }
         }
         if (work.Wanted.Q && partial == null) WriteQueries(work, head, room.Dq);

@@ -13,7 +13,10 @@ namespace Levain.Models;
 /// </remarks>
 internal static unsafe class AttentionForward
 {
-    private const int KeyBlock = 128, QueryTiles = 4, QueryBlock = QueryTiles * Tiles.Columns;
+    private const int KeyBlock = 128, QueryTiles = 4;
+
+    /// <summary>Queries that are dealt out together.</summary>
+    public const int QueryBlock = QueryTiles * Tiles.Columns;
 
     /// <summary>log₂e: powers of two are cheaper than powers of e.</summary>
     public const float Log2E = 1.44269504088896341f;
@@ -28,10 +31,13 @@ internal static unsafe class AttentionForward
         var blocks = (q.Tokens + QueryBlock - 1) / QueryBlock;
         var threads = Team.For(2L * q.Count * q.Tokens * k.Tokens * q.Width);
         var splits = Math.Clamp((PiecesPerThread * threads + q.Count - 1) / q.Count, 1, blocks);
+        var bf16 = q.SuitsBf16 && k.SuitsBf16 && v.SuitsBf16;
         Team.Run(threads, q.Count * splits, piece =>
         {
             var (head, part) = (piece / splits, piece % splits);
-            Head(q, k, v, mixed, sums, head, blocks * part / splits, blocks * (part + 1) / splits);
+            var (fromBlock, toBlock) = (blocks * part / splits, blocks * (part + 1) / splits);
+            if (bf16) Bf16AttentionForward.Head(q, k, v, mixed, sums, head, fromBlock, toBlock);
+            else Head(q, k, v, mixed, sums, head, fromBlock, toBlock);
         });
     }
 
@@ -73,7 +79,7 @@ internal static unsafe class AttentionForward
                 total[i] = 1 / total[i];
             }
             for (var at = 0; at < count; at += Tiles.Columns)
-                mixed.Ungroup(head, first + at, Math.Min(Tiles.Columns, count - at), sum + at * wide, room, total + at);
+                mixed.Ungroup(head, first + at, Math.Min(Tiles.Columns, count - at), sum + at * wide, Tiles.Columns, room, total + at);
         }
     }
 

@@ -26,6 +26,12 @@ internal readonly unsafe struct HeadRows
     /// <summary>Batch × heads.</summary>
     public int Count => (int)(Batch * heads);
 
+    /// <summary>Whether <see cref="Bf16Product"/> reads these rows as they lie.</summary>
+    public bool SuitsBf16 => half && Width % 2 == 0 && Bf16Product.IsAvailable;
+
+    /// <summary>From one bf16 token of a head to the next.</summary>
+    public nint Stride => tokenStride;
+
     /// <summary>Whether a tensor can be read as it lies.</summary>
     public static bool Fits(Tensor tensor) => tensor.stride(3) == 1 && tensor.dtype is ScalarType.Float32 or ScalarType.BFloat16;
 
@@ -42,6 +48,9 @@ internal readonly unsafe struct HeadRows
         Copy(head, 0, Tokens, to, tokens, width);
         return ((nint)to, width);
     }
+
+    /// <summary>Where a bf16 token of one head lies.</summary>
+    public ushort* At(int head, int token) => (ushort*)memory + Offset(head, token);
 
     /// <summary>Copies some tokens of one head to rows of <paramref name="width"/>; columns above d and rows above <paramref name="count"/> become zero.</summary>
     public void Copy(int head, int from, int count, float* to, int rows, int width)
@@ -78,17 +87,18 @@ internal readonly unsafe struct HeadRows
     /// <summary>Floats that <see cref="Groups"/> needs to work in.</summary>
     public static long GroupRoom(int width) => Tiles.Columns * Tiles.RoundUp(width, Tiles.Lanes) + Tiles.Lanes * Tiles.Columns;
 
-    /// <summary>Writes tokens of one head that lie in groups as <see cref="Groups"/> makes them, [d, 32], each times its factor.</summary>
-    /// <param name="room">As for <see cref="Groups"/>.</param>
+    /// <summary>Writes up to 32 tokens of one head that lie side by side for each channel, each times its factor.</summary>
     /// <param name="values">Rows of channels; readable up to the next multiple of sixteen.</param>
+    /// <param name="stride">From one row of values to the next.</param>
+    /// <param name="room">As for <see cref="Groups"/>.</param>
     /// <param name="factors">One for each of the 32.</param>
-    public void Ungroup(int head, int from, int count, float* values, float* room, float* factors)
+    public void Ungroup(int head, int from, int count, float* values, nint stride, float* room, float* factors)
     {
         var width = Tiles.RoundUp(Width, Tiles.Lanes);
         for (var channel = 0; channel < width; channel += Tiles.Lanes)
         {
-            Tiles.Turn(values + channel * Tiles.Columns, Tiles.Columns, room + channel, width);
-            Tiles.Turn(values + channel * Tiles.Columns + Tiles.Lanes, Tiles.Columns, room + Tiles.Lanes * width + channel, width);
+            Tiles.Turn(values + channel * stride, stride, room + channel, width);
+            Tiles.Turn(values + channel * stride + Tiles.Lanes, stride, room + Tiles.Lanes * width + channel, width);
         }
         for (var token = 0; token < count; token++) Write(head, from + token, room + token * width, factors[token]);
     }
@@ -101,8 +111,8 @@ internal readonly unsafe struct HeadRows
         else Numbers.Scale(values, (float*)memory + at, Width, factor);
     }
 
-    // One token's channels, then zeros up to width.
-    private void Read(int head, int token, float* to, int width, float factor)
+    /// <summary>Reads one token's channels, times <paramref name="factor"/>, then zeros up to <paramref name="width"/>.</summary>
+    public void Read(int head, int token, float* to, int width, float factor)
     {
         var at = Offset(head, token);
         if (half) Numbers.FromBf16((ushort*)memory + at, to, Width, factor);

@@ -171,6 +171,18 @@ public static unsafe class Tiles
         return (power.AsInt32() + (shifted.AsInt32() << MantissaBits)).AsSingle();
     }
 
+    /// <summary>2ˣ within 7.5·10⁻⁵ of itself, a thirtieth of what bf16 can tell; any x below −149 gives 0.</summary>
+    /// <remarks>The best cubic for the fraction (Remez), and the power of the whole number below.</remarks>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> CoarsePowerOfTwo(Vector512<float> x)
+    {
+        const byte Down = 1;
+        var rest = Avx512DQ.Reduce(x, Down);
+        var power = Vector512.FusedMultiplyAdd(Vector512.Create(0.07802452266443254f), rest, Vector512.Create(0.22606715539312935f));
+        power = Vector512.FusedMultiplyAdd(power, rest, Vector512.Create(0.6958335405064481f));
+        return Avx512F.Scale(Vector512.FusedMultiplyAdd(power, rest, Vector512.Create(0.99992521856401f)), x);
+    }
+
     /// <summary>The vector number <paramref name="index"/> from an address on.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> At(float* memory, int index) => Vector512.Load(memory + index * Lanes);
