@@ -17,7 +17,7 @@ public static class EngineChoices
         new("threads", $"{get_num_threads()}", $"the processor has {Processor.PhysicalCores} cores; two threads of one core share its arithmetic units"),
         Precision(compute),
         Products,
-        new("kernels", Engine.OwnKernels ? "own" : "libtorch's", Engine.OwnKernels ? "attention and fp32 products: the processor computes 16 numbers at a time (AVX-512)" : "own ones need a processor with AVX-512"),
+        new("kernels", Engine.OwnKernels ? "own" : "libtorch's", Engine.OwnKernels ? "attention, fp32 products and small convolutions: the processor computes 16 numbers at a time (AVX-512)" : "own ones need a processor with AVX-512"),
     ];
 
     private static EngineChoice Products => new("large products", Engine.ProductsByConvolution ? "convolutions" : "BLAS",

@@ -7,7 +7,7 @@ namespace Levain.Models;
 /// <summary><see cref="AttentionBackward"/> for bf16: its five products in bf16 with fp32 sums, weights and slopes between them in fp32.</summary>
 internal static unsafe class Bf16AttentionBackward
 {
-    private const int QueryBlock = 64, Group = 2 * Tiles.Columns, Bf16Shift = 16;
+    private const int QueryBlock = 64, Group = 2 * Tiles.Columns;
 
     /// <summary>Some blocks of <see cref="AttentionBackward.KeyBlock"/> keys of one head.</summary>
     public static void Head(AttentionBackward.Work work, int head, int fromBlock, int toBlock, float* partial)
@@ -80,15 +80,15 @@ internal static unsafe class Bf16AttentionBackward
             for (var part = 0; part < Group; part += Tiles.Lanes)
             {
                 var at = (long)i * Group + part;
-                var even = Bf16Product.Rounded((Vector512.Load(slopes + at) - dot) * Vector512.Load(weights + at)) >> Bf16Shift;
+                var even = Bf16Product.Rounded((Vector512.Load(slopes + at) - dot) * Vector512.Load(weights + at)) >> Bf16Product.Shift;
                 Avx512F.ConvertToVector256UInt16(even).Store(to + at);
                 var odd = Vector512<uint>.Zero;
                 if (i + 1 < rows)
                 {
-                    odd = Bf16Product.Rounded((Vector512.Load(slopes + at + Group) - next) * Vector512.Load(weights + at + Group)) >> Bf16Shift;
+                    odd = Bf16Product.Rounded((Vector512.Load(slopes + at + Group) - next) * Vector512.Load(weights + at + Group)) >> Bf16Product.Shift;
                     Avx512F.ConvertToVector256UInt16(odd).Store(to + at + Group);
                 }
-                (even | (odd << Bf16Shift)).Store(pairs + (long)i / 2 * Group + part);
+                (even | (odd << Bf16Product.Shift)).Store(pairs + (long)i / 2 * Group + part);
             }
         }
     }

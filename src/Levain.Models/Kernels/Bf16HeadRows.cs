@@ -6,8 +6,6 @@ namespace Levain.Models;
 /// <summary>Tokens of one head, in the orders in which <see cref="Bf16Product"/> takes its factors.</summary>
 internal static unsafe class Bf16HeadRows
 {
-    private const int Bf16Shift = 16;
-
     /// <summary>Floats that <see cref="Pairs"/> and <see cref="Turn"/> need to work in.</summary>
     public static long Room(int width) => Tiles.Lanes * Tiles.RoundUp(width, Tiles.Lanes) + Tiles.Lanes * Tiles.Lanes;
 
@@ -35,8 +33,8 @@ internal static unsafe class Bf16HeadRows
             ushort* even = rows.At(head, from + token), odd = rows.At(head, from + Math.Min(token + 1, count - 1));
             var mask = token + 1 < count ? uint.MaxValue : 0;
             var c = 0;
-            for (; c <= rows.Width - Tiles.Lanes; c += Tiles.Lanes) (Widened(even + c) | ((Widened(odd + c) << Bf16Shift) & Vector512.Create(mask))).Store(to + c);
-            for (; c < rows.Width; c++) to[c] = even[c] | (((uint)odd[c] << Bf16Shift) & mask);
+            for (; c <= rows.Width - Tiles.Lanes; c += Tiles.Lanes) (Bf16Product.Widened(even + c) | ((Bf16Product.Widened(odd + c) << Bf16Product.Shift) & Vector512.Create(mask))).Store(to + c);
+            for (; c < rows.Width; c++) to[c] = even[c] | (((uint)odd[c] << Bf16Product.Shift) & mask);
         }
     }
 
@@ -60,11 +58,5 @@ internal static unsafe class Bf16HeadRows
                     Numbers.ToBf16(turned + i * Tiles.Lanes, to + (long)(channel + i) * columns + token, Tiles.Lanes, 1);
             }
         }
-    }
-
-    private static Vector512<uint> Widened(ushort* from)
-    {
-        var (low, high) = Vector256.Widen(Vector256.Load(from));
-        return Vector512.Create(low, high);
     }
 }

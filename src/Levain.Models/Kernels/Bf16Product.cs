@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Levain.Models;
 
@@ -12,6 +13,9 @@ namespace Levain.Models;
 internal static unsafe class Bf16Product
 {
     private const string Product = "_ZN2at6native7cpublas6brgemmEllllllbPKN3c108BFloat16ES5_Pfb", ReleaseUnits = "_ZN2at6native7cpublas14brgemm_releaseEb";
+
+    /// <summary>Bits by which bf16 is shorter than fp32.</summary>
+    public const int Shift = 16;
 
     private static readonly delegate* unmanaged<long, long, long, long, long, long, byte, ushort*, ushort*, float*, byte, void> product;
     private static readonly delegate* unmanaged<byte, void> release;
@@ -40,11 +44,17 @@ internal static unsafe class Bf16Product
     /// <summary>Two rows of numbers, rounded to the nearest bf16 (halves away from zero) and put side by side in pairs.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<uint> Pair(Vector512<float> even, Vector512<float> odd) =>
-        (Rounded(even) >> Bf16Shift) | (Rounded(odd) & Vector512.Create(0xFFFF0000u));
+        (Rounded(even) >> Shift) | (Rounded(odd) & Vector512.Create(0xFFFF0000u));
+
+    /// <summary>Sixteen numbers of two rows, put side by side in pairs.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<uint> Pair(ushort* even, ushort* odd) => Widened(even) | (Widened(odd) << Shift);
+
+    /// <summary>Sixteen numbers, each in the lower half of its lane.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<uint> Widened(ushort* from) => Avx512F.ConvertToVector512UInt32(Vector256.Load(from));
 
     /// <summary>Numbers whose upper sixteen bits are those of the nearest bf16.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<uint> Rounded(Vector512<float> value) => value.AsUInt32() + Vector512.Create(0x8000u);
-
-    private const int Bf16Shift = 16;
 }

@@ -95,13 +95,20 @@ internal static unsafe class Convolution
         }
         for (var c = 0; c < count; c++)
         {
-            new Span<float>(plane, (int)size.Plane).Clear();
-            for (var tap = 0; tap < taps; tap++)
-                for (var y = 0; y < size.Height; y++)
-                    Numbers.Add(windows + ((long)c * taps + tap) * size.Pixels + y * size.Width, plane + (y + tap / size.Side) * size.Wide + tap % size.Side, size.Width);
-            for (var y = 0; y < size.Height; y++)
-                new Span<float>(plane + (y + size.Padding) * size.Wide + size.Padding, size.Width).CopyTo(new(dx + (long)(channel + c) * size.Pixels + y * size.Width, size.Width));
+            Fold(windows + (long)c * taps * size.Pixels, plane, size);
+            for (var y = 0; y < size.Height; y++) new Span<float>(size.Inside(plane, y), size.Width).CopyTo(new(dx + (long)(channel + c) * size.Pixels + y * size.Width, size.Width));
         }
+    }
+
+    /// <summary>A channel's cells, each the sum over the windows it is in.</summary>
+    /// <param name="windows">[k², H·W].</param>
+    /// <param name="plane">Receives the map with its border.</param>
+    public static void Fold(float* windows, float* plane, in Size size)
+    {
+        new Span<float>(plane, (int)size.Plane).Clear();
+        for (var tap = 0; tap < size.Side * size.Side; tap++)
+            for (var y = 0; y < size.Height; y++)
+                Numbers.Add(windows + (long)tap * size.Pixels + y * size.Width, plane + (y + tap / size.Side) * size.Wide + tap % size.Side, size.Width);
     }
 
     // [rows/8][depth][8] of the weight's rows, which lie side by side for each output.
@@ -116,7 +123,8 @@ internal static unsafe class Convolution
             }
     }
 
-    private readonly struct Size
+    /// <summary>Sides of a convolution; a plane is a channel's map with its border of zeros.</summary>
+    public readonly struct Size
     {
         public readonly int Inputs, Outputs, Side, Height, Width, Padding, Pixels, Window, Wide;
         public readonly long Plane;
@@ -126,10 +134,13 @@ internal static unsafe class Convolution
         public Size(Tensor weight, Tensor map)
         {
             (Outputs, Inputs, Side) = ((int)weight.size(0), (int)weight.size(1), (int)weight.size(2));
-            (Height, Width) = ((int)map.size(1), (int)map.size(2));
+            (Height, Width) = ((int)map.size(-2), (int)map.size(-1));
             (Padding, Pixels, Window) = (Side / 2, Height * Width, Inputs * Side * Side);
             Wide = Width + 2 * Padding;
             Plane = (long)Wide * (Height + 2 * Padding);
         }
+
+        /// <summary>Where a row of the map lies in a plane.</summary>
+        public float* Inside(float* plane, int row) => plane + (row + Padding) * Wide + Padding;
     }
 }

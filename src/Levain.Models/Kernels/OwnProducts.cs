@@ -7,7 +7,7 @@ namespace Levain.Models;
 public static class OwnProducts
 {
     // Up to so many pixels, laying a weight out for libtorch's convolution costs more than it saves.
-    private const long SmallMap = 1024;
+    private const long SmallMap = 1023, SmallBf16Map = 1024, SmallBf16MapBack = 1023;
 
     // Multiplications of a layer from which on our kernels are faster than libtorch's.
     private const long LargeLayer = 1 << 20;
@@ -16,10 +16,11 @@ public static class OwnProducts
     /// <param name="one">Tells type and device for all.</param>
     public static bool Suits(Tensor one) => Engine.OwnKernels && one.dtype == ScalarType.Float32 && one.device_type == DeviceType.CPU;
 
-    /// <summary>Whether a layer belongs here, too.</summary>
+    /// <summary>Whether a layer belongs here, too: any large one in fp32, in bf16 what <see cref="SuitsConvolution"/> holds for.</summary>
     /// <param name="x">The layer's input.</param>
     /// <param name="times">How often each of its elements is multiplied.</param>
-    internal static bool SuitsLayer(Tensor x, long times) => Suits(x) && x.numel() * times >= LargeLayer;
+    internal static bool SuitsLayer(Tensor x, LayerShape shape, long times) =>
+        (Suits(x) || (Engine.OwnKernels && x.dtype == ScalarType.BFloat16 && x.device_type == DeviceType.CPU && shape.Kernel.H > 1)) && x.numel() * times >= LargeLayer;
 
     /// <summary>a·b, [M, N] of [M, K] and [K, N] in any order of memory. The caller's scope owns it.</summary>
     public static Tensor Of(Tensor a, Tensor b)
@@ -34,9 +35,18 @@ public static class OwnProducts
     public static void Add(Tensor c, Tensor a, Tensor b) => Run(a, b, c, add: true);
 
     /// <summary>Whether a convolution belongs here: a small map whose size it keeps.</summary>
-    internal static bool SuitsConvolution(Tensor x, Tensor weight, LayerShape shape) =>
-        shape.Stride == (1, 1) && shape.Kernel.H == shape.Kernel.W && shape.Padding == (shape.Kernel.H / 2, shape.Kernel.H / 2) && shape.Kernel.H % 2 == 1
-        && x.size(2) * x.size(3) < SmallMap && x.size(2) * x.size(3) % Tiles.Lanes == 0 && weight.is_contiguous();
+    internal static bool SuitsConvolution(Tensor x, Tensor weight, LayerShape shape) => IsSmallConvolution(x, weight, shape, SmallBf16Map);
+
+    /// <summary>Whether its way back does.</summary>
+    internal static bool SuitsConvolutionBack(Tensor gradient, Tensor weight, LayerShape shape) => IsSmallConvolution(gradient, weight, shape, SmallBf16MapBack);
+
+    private static bool IsSmallConvolution(Tensor map, Tensor weight, LayerShape shape, long mostInBf16)
+    {
+        var pixels = map.size(2) * map.size(3);
+        return shape.Stride == (1, 1) && shape.Kernel.H == shape.Kernel.W && shape.Padding == (shape.Kernel.H / 2, shape.Kernel.H / 2) && shape.Kernel.H % 2 == 1
+            && pixels % Tiles.Lanes == 0 && weight.is_contiguous()
+            && (map.dtype == ScalarType.BFloat16 ? pixels <= mostInBf16 && Bf16Convolution.Suits(map, weight) : pixels <= SmallMap);
+    }
 
     /// <summary>x·Wᵀ + bias, [M, O] of [M, I] and [O, I]; the caller's scope owns it.</summary>
     internal static Tensor Linear(Tensor x, Tensor weight, Tensor? bias)
@@ -64,7 +74,12 @@ public static class OwnProducts
     {
         using var scope = NewDisposeScope();
         var dense = x.contiguous();
-        var y = empty([x.size(0), weight.size(0), x.size(2), x.size(3)]);
+        var y = empty([x.size(0), weight.size(0), x.size(2), x.size(3)], x.dtype);
+        if (x.dtype == ScalarType.BFloat16)
+        {
+            Bf16Convolution.Run(dense, weight, bias, y);
+            return y.MoveToOuterDisposeScope();
+        }
         if (bias is null) y.zero_();
         else y.copy_(bias.view(1, -1, 1, 1));
         for (var i = 0L; i < x.size(0); i++) Convolution.Add(dense.select(0, i), weight, y.select(0, i));
@@ -76,8 +91,9 @@ public static class OwnProducts
     {
         using var scope = NewDisposeScope();
         var dense = gradient.contiguous();
-        var dx = empty([gradient.size(0), weight.size(1), gradient.size(2), gradient.size(3)]);
-        for (var i = 0L; i < gradient.size(0); i++) Convolution.Back(dense.select(0, i), weight, dx.select(0, i));
+        var dx = empty([gradient.size(0), weight.size(1), gradient.size(2), gradient.size(3)], gradient.dtype);
+        if (gradient.dtype == ScalarType.BFloat16) Bf16Convolution.Back(dense, weight, dx);
+        else for (var i = 0L; i < gradient.size(0); i++) Convolution.Back(dense.select(0, i), weight, dx.select(0, i));
         return dx.MoveToOuterDisposeScope();
     }
 

@@ -85,7 +85,7 @@ public abstract class AdaptableLayer : Module<Tensor, Tensor>, IAdaptableLayer, 
     // Own kernels record nothing. What is their own weight's work has the same bits whether a pass is recorded (FrozenPass) or not: recomputed passes rely on it.
     private bool IsOwn(Tensor weight, Tensor? bias, Tensor x, long channels)
     {
-        if (!OwnProducts.SuitsLayer(x, weight.numel() / channels) || (is_grad_enabled() && (x.requires_grad || weight.requires_grad || bias?.requires_grad == true))) return false;
+        if (!OwnProducts.SuitsLayer(x, Shape, weight.numel() / channels) || (is_grad_enabled() && (x.requires_grad || weight.requires_grad || bias?.requires_grad == true))) return false;
         var whole = ReferenceEquals(weight, this.weight) && (bias is null || ReferenceEquals(bias, this.bias));
         return whole ? !weight.requires_grad && bias?.requires_grad != true : !is_grad_enabled() && !Recomputed.RunsAgain;
     }

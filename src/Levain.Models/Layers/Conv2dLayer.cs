@@ -43,7 +43,7 @@ public sealed class Conv2dLayer : AdaptableLayer
             return PixelsFirst(gradient)
                 ? Rows(gradient, pixels => OwnProducts.Of(pixels.reshape(-1, Shape.Out), Matrix(weight)).view([.. pixels.shape[..^1], Shape.In])).MoveToOuterDisposeScope()
                 : OwnProducts.Pointwise(gradient, Matrix(weight).t(), null).MoveToOuterDisposeScope();
-        if (own && OwnProducts.SuitsConvolution(gradient, weight, Shape)) return OwnProducts.ConvolveBack(gradient, weight).MoveToOuterDisposeScope();
+        if (own && OwnProducts.SuitsConvolutionBack(gradient, weight, Shape)) return OwnProducts.ConvolveBack(gradient, weight).MoveToOuterDisposeScope();
         return (IsProduct && PixelsFirst(gradient) ? Rows(gradient, pixels => MatrixProduct.Back(pixels, weight)) : functional.conv_transpose2d(gradient, weight, strides: stride, padding: padding)).MoveToOuterDisposeScope();
     }
 

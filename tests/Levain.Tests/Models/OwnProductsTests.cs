@@ -9,6 +9,8 @@ public sealed class OwnProductsTests
 {
     private const double Tolerance = 2e-6;      // relative: fp32 sums of up to a thousand terms, not many of which cancel, in another order
 
+    private const double Bf16Tolerance = 1.0 / 256;     // relative: rounding to eight bits, a unit of the last place
+
     [Theory]
     [InlineData(1, 1, 1)]
     [InlineData(7, 5, 3)]
@@ -65,6 +67,34 @@ public sealed class OwnProductsTests
         }
     }
 
+    [Theory]
+    [InlineData(32, 48, 3, 8, 8)]
+    [InlineData(48, 720, 3, 16, 16)]
+    [InlineData(16, 32, 3, 10, 24)]         // rows of sixteen and eight, groups that end with a row
+    [InlineData(32, 32, 5, 16, 40)]
+    [InlineData(64, 32, 3, 32, 32)]
+    public void A_bf16_layer_is_as_near_to_fp32_as_rounding_its_result(int inputs, int outputs, int kernel, int height, int width)
+    {
+        if (!Engine.OwnKernels) return;
+        using var scope = NewDisposeScope();
+        using var layer = new Conv2dLayer(inputs, outputs, kernel, Compute.Cpu with { Dtype = ScalarType.BFloat16 });
+        using (no_grad())
+        {
+            layer.Weight.copy_(Wave(outputs, inputs, kernel, kernel));
+            layer.Bias!.copy_(Wave(outputs));
+        }
+        var x = Wave(2, inputs, height, width).bfloat16().detach().requires_grad_(true);
+        using var wide = x.detach().@float().requires_grad_(true);
+        var expected = nn.functional.conv2d(wide, layer.Weight.@float(), layer.Bias!.@float(), padding: [kernel / 2, kernel / 2]);
+        var gradient = expected.detach().sin().bfloat16();
+        var found = layer.call(x);
+        Assert.Equal(ScalarType.BFloat16, found.dtype);
+        Same(expected, found, Bf16Tolerance);
+        Same(autograd.grad([expected], [wide], [gradient.@float()])[0], autograd.grad([found], [x], [gradient])[0], Bf16Tolerance);
+        using var frozen = no_grad();
+        Assert.True(found.equal(layer.call(x)).all().item<bool>());
+    }
+
     [Fact]
     public void A_frozen_layer_without_its_bias_still_hands_its_gradient_on()
     {
@@ -80,11 +110,11 @@ public sealed class OwnProductsTests
         Same(layer.Weight.sum([0L]).expand(2, 5, 24), x.grad!);
     }
 
-    private static void Same(Tensor expected, Tensor found)
+    private static void Same(Tensor expected, Tensor found, double tolerance = Tolerance)
     {
         Assert.Equal(expected.shape, found.shape);
         var off = ((found - expected).norm() / (expected.norm() + 1e-3)).item<float>();
-        Assert.True(off <= Tolerance, $"off by {off}.");
+        Assert.True(off <= tolerance, $"off by {off}.");
     }
 
     private static Tensor Wave(params long[] shape) => sin(arange(shape.Aggregate(1L, (product, side) => product * side), dtype: ScalarType.Float32).mul_(0.7f)).add_(0.5f).view(shape);
