@@ -9,6 +9,9 @@ public static class OwnProducts
     // Up to so many pixels, laying a weight out for libtorch's convolution costs more than it saves.
     private const long SmallMap = 1023, SmallBf16Map = 1024, SmallBf16MapBack = 1023;
 
+    // From so many on, libtorch's bf16 convolutions wait for memory.
+    private const long WideBf16Map = 1 << 16;
+
     // Multiplications of a layer from which on our kernels are faster than libtorch's.
     private const long LargeLayer = 1 << 20;
 
@@ -34,19 +37,20 @@ public static class OwnProducts
     /// <param name="c">[M, N] in any order.</param>
     public static void Add(Tensor c, Tensor a, Tensor b) => Run(a, b, c, add: true);
 
-    /// <summary>Whether a convolution belongs here: a small map whose size it keeps.</summary>
-    internal static bool SuitsConvolution(Tensor x, Tensor weight, LayerShape shape) => IsSmallConvolution(x, weight, shape, SmallBf16Map);
+    /// <summary>Whether a convolution belongs here: one that keeps the map's size, where libtorch's is slower.</summary>
+    internal static bool SuitsConvolution(Tensor x, Tensor weight, LayerShape shape) =>
+        KeepsSize(shape) && (x.dtype == ScalarType.BFloat16 ? IsSmall(x, weight, SmallBf16Map) && Bf16Convolution.Suits(x, weight) || IsWide(x) && Bf16WideConvolution.Suits(weight) : IsSmall(x, weight, SmallMap));
 
     /// <summary>Whether its way back does.</summary>
-    internal static bool SuitsConvolutionBack(Tensor gradient, Tensor weight, LayerShape shape) => IsSmallConvolution(gradient, weight, shape, SmallBf16MapBack);
+    internal static bool SuitsConvolutionBack(Tensor gradient, Tensor weight, LayerShape shape) =>
+        KeepsSize(shape) && (gradient.dtype == ScalarType.BFloat16 ? IsSmall(gradient, weight, SmallBf16MapBack) && Bf16Convolution.Suits(gradient, weight) : IsSmall(gradient, weight, SmallMap));
 
-    private static bool IsSmallConvolution(Tensor map, Tensor weight, LayerShape shape, long mostInBf16)
-    {
-        var pixels = map.size(2) * map.size(3);
-        return shape.Stride == (1, 1) && shape.Kernel.H == shape.Kernel.W && shape.Padding == (shape.Kernel.H / 2, shape.Kernel.H / 2) && shape.Kernel.H % 2 == 1
-            && pixels % Tiles.Lanes == 0 && weight.is_contiguous()
-            && (map.dtype == ScalarType.BFloat16 ? pixels <= mostInBf16 && Bf16Convolution.Suits(map, weight) : pixels <= SmallMap);
-    }
+    private static bool KeepsSize(LayerShape shape) =>
+        shape.Stride == (1, 1) && shape.Kernel.H == shape.Kernel.W && shape.Padding == (shape.Kernel.H / 2, shape.Kernel.H / 2) && shape.Kernel.H % 2 == 1;
+
+    private static bool IsSmall(Tensor map, Tensor weight, long most) => map.size(2) * map.size(3) <= most && map.size(2) * map.size(3) % Tiles.Lanes == 0 && weight.is_contiguous();
+
+    private static bool IsWide(Tensor map) => map.size(2) * map.size(3) >= WideBf16Map;
 
     /// <summary>x·Wᵀ + bias, [M, O] of [M, I] and [O, I]; the caller's scope owns it.</summary>
     internal static Tensor Linear(Tensor x, Tensor weight, Tensor? bias)
@@ -77,7 +81,8 @@ public static class OwnProducts
         var y = empty([x.size(0), weight.size(0), x.size(2), x.size(3)], x.dtype);
         if (x.dtype == ScalarType.BFloat16)
         {
-            Bf16Convolution.Run(dense, weight, bias, y);
+            if (IsWide(x)) Bf16WideConvolution.Run(dense, weight, bias, y);
+            else Bf16Convolution.Run(dense, weight, bias, y);
             return y.MoveToOuterDisposeScope();
         }
         if (bias is null) y.zero_();
