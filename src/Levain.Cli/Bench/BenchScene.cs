@@ -34,6 +34,9 @@ internal sealed class BenchScene : IDisposable
     /// <summary>Readings of each thing.</summary>
     public int Repeats { get; }
 
+    /// <summary>Whether the floor is measured; default true.</summary>
+    public bool HasFloor { get; init; } = true;
+
     /// <summary>The best fp32 rate seen so far, GFLOP/s.</summary>
     public double Floor { get; private set; }
 
@@ -43,8 +46,11 @@ internal sealed class BenchScene : IDisposable
     /// <summary>Watches for a new peak of memory from here on.</summary>
     public void ForgetPeak() => peak.Forget();
 
-    /// <summary>Measures the floor once more.</summary>
-    public void MeasureFloor() => Floor = Math.Max(Floor, Models.Floor.Measure(Compute.Device, Clock).Best);
+    /// <summary>Measures the floor once more, where it is wanted.</summary>
+    public void MeasureFloor()
+    {
+        if (HasFloor) Floor = Math.Max(Floor, Models.Floor.Measure(Compute.Device, Clock).Best);
+    }
 
     /// <summary>Seconds of the fastest of <see cref="Repeats"/> runs, the floor measured before, between and after them. The first run warms up and does not count.</summary>
     public double Fastest(Action work)

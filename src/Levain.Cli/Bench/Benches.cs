@@ -22,7 +22,10 @@ internal sealed record Bench(string Name, string Summary, SyntheticBase? Base, b
     public bool OnRequest { get; init; }
 
     /// <summary>Whether bf16 is worth a reading of its own, where the processor is fast at it.</summary>
-    public bool Halves => Base == SyntheticBase.Full && Name != "start";
+    public bool Halves => Base == SyntheticBase.Full && !FromStart;
+
+    /// <summary>Whether time counts from the start of the program: the floor is then not measured, which takes seconds and warms the library up.</summary>
+    public bool FromStart { get; init; }
 }
 
 /// <summary>One reading.</summary>
@@ -36,7 +39,7 @@ internal sealed record BenchRow(string What, double Seconds)
     /// <summary>fp32, bf16, and how memory was spent.</summary>
     public string How { get; init; } = "";
 
-    /// <summary>The machine's best fp32 rate, measured around and between the readings, GFLOP/s.</summary>
+    /// <summary>The machine's best fp32 rate, measured around and between the readings, GFLOP/s; 0 where it was not measured.</summary>
     public double Floor { get; init; }
 
     /// <summary>The process's own pages (mapped files apart) at their most, bytes; null where that says nothing.</summary>

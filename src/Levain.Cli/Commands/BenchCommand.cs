@@ -53,7 +53,7 @@ internal static class BenchCommand
 
     private static IReadOnlyList<BenchRow> Measure(Bench.Bench bench, Compute compute, string folder, int repeats, bool cpuTime)
     {
-        using var scene = new BenchScene(compute, bench.Base is null ? "" : Path.Combine(folder, bench.Base.Name + ".safetensors"), folder, repeats, cpuTime);
+        using var scene = new BenchScene(compute, bench.Base is null ? "" : Path.Combine(folder, bench.Base.Name + ".safetensors"), folder, repeats, cpuTime) { HasFloor = !bench.FromStart };
         scene.MeasureFloor();
         var rows = bench.Measure(scene).ToList();
         scene.MeasureFloor();
@@ -116,7 +116,7 @@ internal static class BenchCommand
         var table = new Table().Border(TableBorder.None).AddColumns("what", "how", "seconds", "share of floor", "floor, GFLOP/s", "peak memory");
         foreach (var column in table.Columns.Skip(2)) column.RightAligned();
         foreach (var row in rows)
-            table.AddRow(Markup.Escape(row.What), Markup.Escape(row.How), Text($"{row.Seconds:0.000}"), row.Share is { } share ? Text($"{share:0.00}") : "", Text($"{row.Floor:0}"),
+            table.AddRow(Markup.Escape(row.What), Markup.Escape(row.How), Text($"{row.Seconds:0.000}"), row.Share is { } share ? Text($"{share:0.00}") : "", row.Floor > 0 ? Text($"{row.Floor:0}") : "",
                 row.PeakBytes is { } bytes and > 0 ? Text($"{bytes / 1e9:0.00} GB") : "");
         return table;
     }
