@@ -19,6 +19,23 @@ public sealed class PythonRandomTests
             }
     }
 
+    [Theory]
+    [InlineData(5489, 0, 12_480_625)]
+    [InlineData(1, 1, 12_500_000)]
+    [InlineData(42, 623, 31_199_999)]
+    [InlineData(4294967295, 624, 31_200_000)]
+    public void A_long_way_is_jumped_to_the_same_state(uint seed, int before, long count)
+    {
+        const long Walk = 6_240_000;        // short enough to be twisted through
+        var (walked, jumped) = (new MersenneTwister(seed), new MersenneTwister(seed));
+        walked.Skip(before);
+        jumped.Skip(before);
+        for (var left = count; left > 0; left -= Walk) walked.Skip(Math.Min(Walk, left));
+        jumped.Skip(count);
+        Assert.Equal(walked.Index, jumped.Index);
+        Assert.Equal(walked.State.ToArray(), jumped.State.ToArray());
+    }
+
     [Fact]
     public void The_generator_gives_the_reference_outputs() =>
         // First outputs of mt19937ar.c after init_by_array({0x123, 0x234, 0x345, 0x456}).
