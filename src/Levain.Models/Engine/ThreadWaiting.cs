@@ -10,7 +10,7 @@ namespace Levain.Models;
 /// </remarks>
 internal static partial class ThreadWaiting
 {
-    private const double BusyPercent = 20, QuietShare = 0.25;
+    private const double BusyPercent = 20, TakenProcessors = 0.5;
     private const int KeepExisting = 0, LookMilliseconds = 50;
 
     /// <summary>Lets threads sleep where other programs keep the processor busy. Call it before libtorch is loaded; a setting of the user's stays.</summary>
@@ -41,8 +41,14 @@ internal static partial class ThreadWaiting
         var (idle, all) = Times();
         Thread.Sleep(LookMilliseconds);
         var (idleNow, allNow) = Times();
-        return idleNow - idle < QuietShare * (allNow - all);
+        return IsTaken(idleNow - idle, allNow - all, Environment.ProcessorCount);
     }
+
+    /// <summary>Whether others take more than half a processor: one that is missing is enough for all threads to wait for the one that shares.</summary>
+    /// <param name="idle">Time that processors were idle.</param>
+    /// <param name="all">Time of all processors together, in the same unit.</param>
+    /// <param name="processors">How many there are.</param>
+    internal static bool IsTaken(long idle, long all, int processors) => (all - idle) * processors > TakenProcessors * all;
 
     // "cpu user nice system idle iowait …", of all processors together, in hundredths of a second.
     private static (long Idle, long All) Times()
