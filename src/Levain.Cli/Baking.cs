@@ -40,7 +40,7 @@ internal sealed class Baking(Screen screen)
         return RunWatch.Show(screen, console =>
         {
             using var listeners = new Listeners([console, .. Logs(plan)]);
-            var options = new RunOptions { Resume = Resume, Machine = MachineArguments.Describe(model.Compute), Session = Random.Shared.NextInt64(1L << 32) };
+            var options = new RunOptions { Resume = Resume, Machine = MachineArguments.Describe(model.Compute), Session = Random.Shared.NextInt64(1L << 32), Hashes = HashStore.Hashes };
             using var run = new Run(plan, random, model, options, listeners, stop);
             return run.Train(cancel: stop);
         });

@@ -16,11 +16,11 @@ internal sealed class NetworkWriter : IResultWriter
     private readonly TimeProvider clock;
     private readonly Task<(string Short, string Sha256)?> baseHashes, vaeHashes;
 
-    public NetworkWriter(RunPlan plan, Network network, Func<RunIdentity> identity, TimeProvider clock)
+    public NetworkWriter(RunPlan plan, Network network, Func<RunIdentity> identity, RunOptions options)
     {
-        (this.plan, this.network, this.identity, this.clock) = (plan, network, identity, clock);
+        (this.plan, this.network, this.identity, this.clock) = (plan, network, identity, options.Clock);
         // A base of 4 GB takes seconds to hash: beside the first steps, awaited when the first file is written.
-        (baseHashes, vaeHashes) = (HashesOf(plan.Settings.Model.Base), HashesOf(plan.Settings.Model.Vae));
+        (baseHashes, vaeHashes) = (HashesOf(plan.Settings.Model.Base, options.Hashes), HashesOf(plan.Settings.Model.Vae, options.Hashes));
     }
 
     /// <inheritdoc/>
@@ -48,10 +48,10 @@ internal sealed class NetworkWriter : IResultWriter
     /// <summary>Waits for hashes that are still being computed.</summary>
     public void Dispose() => Task.WaitAll(baseHashes, vaeHashes);
 
-    private static async Task<(string, string)?> HashesOf(string? path)
+    private static async Task<(string, string)?> HashesOf(string? path, FileHashes hashes)
     {
         if (path is null || !File.Exists(path)) return null;
-        try { return await Task.Run(() => (ModelHashes.Old(path), ModelHashes.Sha256(path))).ConfigureAwait(false); }
+        try { return (ModelHashes.Old(path), await hashes.Of(path).ConfigureAwait(false)); }
         catch (IOException) { return null; }                // the file has gone since it was opened: its hash is a courtesy
     }
 }

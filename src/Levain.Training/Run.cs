@@ -82,7 +82,7 @@ public sealed partial class Run : IDisposable
         captions = new(model.TextEncoder, settings.Model, changes: trained.StatesChange, trained.Words);
         diagnosis = new(plainSquares: settings.Loss is { Type: LossType.L2, MinSnrGamma: null or 0, DebiasedEstimation: false, ScaleVLikeNoise: false, VPredLike: null or 0 });
         snapshots = new(plan, this.options, events);
-        files = new(trained.Writer(plan, () => snapshots.Identity, this.options.Clock), events);
+        files = new(trained.Writer(plan, () => snapshots.Identity, this.options), events);
         pictures = new(plan, model, this.options.Clock);
         if (snapshots.Find() is { } found)
         {

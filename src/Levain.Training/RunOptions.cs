@@ -1,3 +1,5 @@
+using Levain.Formats;
+
 namespace Levain.Training;
 
 /// <summary>How a run is entered.</summary>
@@ -11,6 +13,9 @@ public sealed record RunOptions
 
     /// <summary>The number that a new run is known by in its files' metadata (<c>ss_session_id</c>), 0 to 2^32 − 1; drawn by the application.</summary>
     public long Session { get; init; }
+
+    /// <summary>Hashes of the base for the metadata; hashing one of 2 GB takes a second from the first steps, unless an earlier run has kept it here. Default: known to this run only.</summary>
+    public FileHashes Hashes { get; init; } = new();
 
     /// <summary>What was chosen for this machine (threads, algorithms, recomputation): kept in snapshots and compared when a run goes on.</summary>
     public IReadOnlyDictionary<string, string> Machine { get; init; } = new Dictionary<string, string>();

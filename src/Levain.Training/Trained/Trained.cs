@@ -70,8 +70,8 @@ internal abstract class Trained : IDisposable
 
     /// <summary>Who writes its files.</summary>
     /// <param name="identity">What the run is known by.</param>
-    /// <param name="clock">The time for their metadata.</param>
-    public abstract IResultWriter Writer(RunPlan plan, Func<RunIdentity> identity, TimeProvider clock);
+    /// <param name="options">The time and the hashes for their metadata.</param>
+    public abstract IResultWriter Writer(RunPlan plan, Func<RunIdentity> identity, RunOptions options);
 
     /// <inheritdoc/>
     public abstract void Dispose();

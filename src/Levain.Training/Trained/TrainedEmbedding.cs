@@ -97,7 +97,7 @@ internal sealed class TrainedEmbedding : Trained
 
     public override IReadOnlyList<KeyValuePair<string, double>> EpochScalars(double average, double epochSum, int batches) => [new("loss/epoch", epochSum / batches)];
 
-    public override IResultWriter Writer(RunPlan plan, Func<RunIdentity> identity, TimeProvider clock) => new EmbeddingWriter(plan, this, clock);
+    public override IResultWriter Writer(RunPlan plan, Func<RunIdentity> identity, RunOptions options) => new EmbeddingWriter(plan, this, options.Clock);
 
     public override void Dispose()
     {

@@ -49,7 +49,7 @@ internal sealed class TrainedHypernetwork : Trained
 
     public override IReadOnlyList<KeyValuePair<string, double>> EpochScalars(double average, double epochSum, int batches) => [new("loss/epoch_average", average)];
 
-    public override IResultWriter Writer(RunPlan plan, Func<RunIdentity> identity, TimeProvider clock) => new HypernetworkWriter(plan, network);
+    public override IResultWriter Writer(RunPlan plan, Func<RunIdentity> identity, RunOptions options) => new HypernetworkWriter(plan, network, options.Hashes);
 
     public override void Dispose()
     {
@@ -58,11 +58,11 @@ internal sealed class TrainedHypernetwork : Trained
     }
 
     // The base's hash is what the webui shows with a hypernetwork; computed when the first file is written.
-    private sealed class HypernetworkWriter(RunPlan plan, Hypernetwork network) : IResultWriter
+    private sealed class HypernetworkWriter(RunPlan plan, Hypernetwork network, FileHashes hashes) : IResultWriter
     {
         private const int HashDigits = 10;
 
-        private readonly Lazy<(string Name, string Hash)?> origin = new(() => plan.Settings.Model.Base is { } path && File.Exists(path) ? (Path.GetFileNameWithoutExtension(path), ModelHashes.Sha256(path)[..HashDigits]) : null);
+        private readonly Lazy<(string Name, string Hash)?> origin = new(() => plan.Settings.Model.Base is { } path && File.Exists(path) ? (Path.GetFileNameWithoutExtension(path), hashes.Of(path).GetAwaiter().GetResult()[..HashDigits]) : null);
 
         public void Write(NetworkSave save, int step, int epoch) => network.Write(save.Path, step, origin.Value, plan.Settings.Output.Precision.ToDtype() ?? ScalarType.Float32);
 

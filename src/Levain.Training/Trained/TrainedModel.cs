@@ -120,7 +120,7 @@ internal sealed class TrainedModel : Trained
 
     public override IReadOnlyList<KeyValuePair<string, double>> EpochScalars(double average, double epochSum, int batches) => [new("loss/epoch", average)];
 
-    public override IResultWriter Writer(RunPlan plan, Func<RunIdentity> identity, TimeProvider clock) => new ModelWriter(plan, this, clock);
+    public override IResultWriter Writer(RunPlan plan, Func<RunIdentity> identity, RunOptions options) => new ModelWriter(plan, this, options.Clock);
 
     /// <summary>The trained tensors of a part, in fp32, by the names that the part's module gives them.</summary>
     public IEnumerable<KeyValuePair<string, Tensor>> TensorsOf(ModelPart part)

@@ -63,7 +63,7 @@ internal sealed class TrainedNetwork : Trained
 
     public override IReadOnlyList<KeyValuePair<string, double>> EpochScalars(double average, double epochSum, int batches) => [new("loss/epoch_average", average)];
 
-    public override IResultWriter Writer(RunPlan plan, Func<RunIdentity> identity, TimeProvider clock) => new NetworkWriter(plan, Network, identity, clock);
+    public override IResultWriter Writer(RunPlan plan, Func<RunIdentity> identity, RunOptions options) => new NetworkWriter(plan, Network, identity, options);
 
     public override void Dispose() => Network.Dispose();
 }

@@ -1,4 +1,5 @@
 using Levain.Core;
+using Levain.Formats;
 using Levain.Models;
 using Levain.Tests.Data;
 using Levain.Tests.Training.Replays;
@@ -45,14 +46,15 @@ internal sealed class SmallRun : IProgress<RunEvent>
     /// <param name="stopAfter">Step after which it is asked to stop.</param>
     /// <param name="look">Looks at the run when it is over.</param>
     /// <param name="write">Writes snapshots; null: as always.</param>
-    public static SmallRun Make(RunSettings settings, bool resume = false, int stopAfter = int.MaxValue, Action<Run>? look = null, Action<string, Action<Stream>>? write = null)
+    /// <param name="hashes">Hashes of the base; null: its own.</param>
+    public static SmallRun Make(RunSettings settings, bool resume = false, int stopAfter = int.MaxValue, Action<Run>? look = null, Action<string, Action<Stream>>? write = null, FileHashes? hashes = null)
     {
         var small = new SmallRun { stopAfter = stopAfter };
         var problems = new Problems();
         using var random = new RunRandom(settings.Training.Seed!.Value);
         var plan = RunPlan.Make(settings, problems, random.Python) ?? throw new InvalidOperationException(string.Join(Environment.NewLine, problems.All));
         using var model = StableDiffusion.Open(settings.Model.Base!, Compute.Cpu, trainable: settings.Trains is Trains.Model);
-        using var run = new Run(plan, random, model, new() { Resume = resume, Write = write }, small);
+        using var run = new Run(plan, random, model, new() { Resume = resume, Write = write, Hashes = hashes ?? new() }, small);
         small.Result = run.Train(small.requests);
         small.Values = [.. run.Trained.Values.data<float>()];
         look?.Invoke(run);
