@@ -25,7 +25,7 @@ internal static class BlocksCommand
             {
                 var problems = new Problems();
                 var factors = PictureArguments.List<double>(given.GetValue(values), "--values", problems);
-                problems.Require(factors.Count == 2, "--values", $"is {given.GetValue(values)}.", "Write two numbers: 0.5,1.");
+                problems.Require(factors.Count == 2 && factors.All(double.IsFinite), "--values", $"is {given.GetValue(values)}.", "Write two numbers: 0.5,1.");
                 problems.Require(given.GetValue(threshold) is >= 0 and < byte.MaxValue, "--threshold", $"is {given.GetValue(threshold)}.", "Use 0 to 254; 20 is usual.");
                 PictureArguments.CheckPng(given.GetValue(output)!, problems);
                 var network = NetworkArgument.Parse(given.GetValue(lora)!);

@@ -33,11 +33,11 @@ public sealed class Transformer2DModel : Module<Tensor, Tensor, Tensor>
     {
         using var scope = NewDisposeScope();
         var (height, width) = (x.size(2), x.size(3));
-        var h = norm.call(x).permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2);       // pixel by pixel, as tokens lie
+        var h = MapOrder.PixelsFirst(norm.call(x));      // as tokens lie
         h = proj_in is LinearLayer ? proj_in.call(Tokens(h)) : Tokens(proj_in.call(h));
         foreach (var block in transformer_blocks) h = block.call(h, context);
         h = proj_out is LinearLayer ? Map(proj_out.call(h)) : proj_out.call(Map(h));
-        return (x + h.contiguous()).MoveToOuterDisposeScope();       // channel by channel again: libtorch's norms are less exact in the other layout
+        return (x + MapOrder.ChannelsFirst(h)).MoveToOuterDisposeScope();       // libtorch's norms are less exact in the other order
 
         Tensor Map(Tensor tokens) => tokens.transpose(1, 2).unflatten(2, [height, width]);      // [B, N, C] → [B, C, H, W]
     }
