@@ -102,16 +102,25 @@ internal static unsafe class AttentionForward
             Tiles.Put(weight0, scores, 2 * j);
             Tiles.Put(weight1, scores, 2 * j + 1);
         }
-        var (shrink0, shrink1) = (Tiles.PowerOfTwo(before0 - top0), Tiles.PowerOfTwo(before1 - top1));
-        Tiles.Put(Vector512.FusedMultiplyAdd(Tiles.At(total, 0), shrink0, sum0), total, 0);
-        Tiles.Put(Vector512.FusedMultiplyAdd(Tiles.At(total, 1), shrink1, sum1), total, 1);
-        Tiles.Put(top0, largest, 0);
-        Tiles.Put(top1, largest, 1);
-        if (Vector512.EqualsAll(before0, top0) && Vector512.EqualsAll(before1, top1)) return;
-        for (var c = 0; c < width; c++)
+        Carry(Tiles.PowerOfTwo(before0 - top0), top0, sum0, largest, total, sum, Tiles.Columns, width);
+        Carry(Tiles.PowerOfTwo(before1 - top1), top1, sum1, largest + Tiles.Lanes, total + Tiles.Lanes, sum + Tiles.Lanes, Tiles.Columns, width);
+    }
+
+    /// <summary>Takes a block of keys into what 16 queries have summed before, which shrinks where a larger score appeared.</summary>
+    /// <param name="shrink">By how much.</param>
+    /// <param name="top">The largest scores now.</param>
+    /// <param name="weights">Sums of the block's weights.</param>
+    /// <param name="stride">From one of <paramref name="width"/> channels in <paramref name="sum"/> to the next.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Carry(Vector512<float> shrink, Vector512<float> top, Vector512<float> weights, float* largest, float* total, float* sum, nint stride, int width)
+    {
+        if (Vector512.EqualsAll(Tiles.At(largest, 0), top))
         {
-            Tiles.Put(Tiles.At(sum, 2 * c) * shrink0, sum, 2 * c);
-            Tiles.Put(Tiles.At(sum, 2 * c + 1) * shrink1, sum, 2 * c + 1);
+            Tiles.Put(Tiles.At(total, 0) + weights, total, 0);      // a coarse power of two makes little less than 1 of 0
+            return;
         }
+        Tiles.Put(Vector512.FusedMultiplyAdd(Tiles.At(total, 0), shrink, weights), total, 0);
+        Tiles.Put(top, largest, 0);
+        for (var c = 0; c < width; c++, sum += stride) Tiles.Put(Tiles.At(sum, 0) * shrink, sum, 0);
     }
 }

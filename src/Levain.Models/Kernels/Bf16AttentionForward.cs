@@ -84,17 +84,8 @@ internal static unsafe class Bf16AttentionForward
             Bf16Product.Pair(last0, default).Store(pairs);
             Bf16Product.Pair(last1, default).Store(pairs + Tiles.Lanes);
         }
-        var (shrink0, shrink1) = (Tiles.CoarsePowerOfTwo(before0 - top0), Tiles.CoarsePowerOfTwo(before1 - top1));
-        Tiles.Put(Vector512.FusedMultiplyAdd(Tiles.At(total, 0), shrink0, sum0), total, 0);
-        Tiles.Put(Vector512.FusedMultiplyAdd(Tiles.At(total, 1), shrink1, sum1), total, 1);
-        Tiles.Put(top0, largest, 0);
-        Tiles.Put(top1, largest, 1);
-        if (Vector512.EqualsAll(before0, top0) && Vector512.EqualsAll(before1, top1)) return;
-        for (var c = 0; c < width; c++, sum += Group)
-        {
-            Tiles.Put(Tiles.At(sum, 0) * shrink0, sum, 0);
-            Tiles.Put(Tiles.At(sum, 1) * shrink1, sum, 1);
-        }
+        AttentionForward.Carry(Tiles.CoarsePowerOfTwo(before0 - top0), top0, sum0, largest, total, sum, Group, width);
+        AttentionForward.Carry(Tiles.CoarsePowerOfTwo(before1 - top1), top1, sum1, largest + Tiles.Lanes, total + Tiles.Lanes, sum + Tiles.Lanes, Group, width);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
