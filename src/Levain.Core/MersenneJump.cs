@@ -11,9 +11,8 @@ namespace Levain.Core;
 /// </remarks>
 internal static class MersenneJump
 {
-    private const int Words = MersenneTwister.Words, Middle = 397, Degree = 19937, WordBits = 64;
+    private const int Words = MersenneTwister.Words, Middle = MersenneTwister.Shift, Degree = 19937, WordBits = 64;
     private const int TopWord = Degree / WordBits, TopBit = Degree % WordBits;
-    private const uint Matrix = 0x9908b0df;
     private static readonly Lazy<int[]> lowerPowers = new(LowerPowers);
 
     /// <summary>The words <paramref name="steps"/> places further on. The lower 31 bits of the first are left over from before and belong to no output.</summary>
@@ -120,8 +119,8 @@ internal static class MersenneJump
     {
         const int Lower = 31;
         HashSet<int> sum = [0];
-        for (var i = 0; i < Lower; i++) sum = Times(sum, Words - 1, Middle - 1, Matrix >> i & 1);
-        sum = Times(sum, Words, Middle, Matrix >> Lower);
+        for (var i = 0; i < Lower; i++) sum = Times(sum, Words - 1, Middle - 1, MersenneTwister.Matrix >> i & 1);
+        sum = Times(sum, Words, Middle, MersenneTwister.Matrix >> Lower);
         sum.Remove(Degree);
         return [.. sum.Order()];
     }

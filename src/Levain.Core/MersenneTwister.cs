@@ -9,8 +9,9 @@ public sealed class MersenneTwister
     /// <summary>Words of state; one twist produces as many outputs.</summary>
     public const int Words = 624;
 
-    private const int Shift = 397;
-    private const uint UpperMask = 0x80000000, LowerMask = 0x7fffffff, Matrix = 0x9908b0df;
+    internal const int Shift = 397;
+    internal const uint Matrix = 0x9908b0df;
+    private const uint UpperMask = 0x80000000, LowerMask = 0x7fffffff;
 
     private const long WorthJump = 5_000;       // a jump takes as long as that many twists
 

@@ -29,7 +29,7 @@ internal static unsafe class Bf16Convolution
         ushort* from = (ushort*)TensorMemory.Address(x), inner = (ushort*)TensorMemory.Address(padded), w = (ushort*)TensorMemory.Address(weight), to = (ushort*)TensorMemory.Address(y);
         var shifts = shift is null ? null : (float*)TensorMemory.Address(shift);
         var threads = Team.For((long)images * size.Outputs * size.Window * size.Pixels);
-        Team.Run(threads, images * size.Inputs, channel => Pad(from + (long)channel * size.Pixels, inner + channel * size.Plane, size));
+        Convolution.Pad(from, inner, size, images * size.Inputs, threads);
 
         var pixels = images * size.Pixels;
         var most = size.Width * Math.Max(1, MostPixels / size.Width);       // whole rows
@@ -65,13 +65,6 @@ internal static unsafe class Bf16Convolution
             Channels(dyTurned + map * size.Outputs, w, to + map * size.Inputs, size, first, Math.Min(most, size.Inputs - first));
         });
         foreach (var tensor in (Tensor[])[dy, weight, dx, turned, rows]) GC.KeepAlive(tensor);
-    }
-
-    private static void Pad(ushort* map, ushort* plane, in Convolution.Size size)
-    {
-        new Span<ushort>(plane, (int)size.Plane).Clear();
-        for (var row = 0; row < size.Height; row++)
-            new Span<ushort>(map + row * size.Width, size.Width).CopyTo(new(plane + (row + size.Padding) * size.Wide + size.Padding, size.Width));
     }
 
     // Some output channels for some pixels, counted through all images.

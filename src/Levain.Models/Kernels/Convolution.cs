@@ -21,7 +21,7 @@ internal static unsafe class Convolution
         var size = new Size(weight, x);
         using var padded = empty([size.Inputs * size.Plane]);
         float* from = (float*)TensorMemory.Address(x), inner = (float*)TensorMemory.Address(padded);
-        Pad(from, inner, size);
+        Pad(from, inner, size, size.Inputs, size.Threads);
         Gemm.Maker make = (k, depth, column, count, to) => Windows(inner, size, k, depth, column, count, to);
         Gemm.RunMade(new(TensorMemory.Address(weight), size.Outputs, size.Window, size.Window, 1), make, new(TensorMemory.Address(y), size.Outputs, size.Pixels, size.Pixels, 1), add: true);
         Keep(x, weight, y, padded);
@@ -42,12 +42,14 @@ internal static unsafe class Convolution
         foreach (var tensor in tensors) GC.KeepAlive(tensor);
     }
 
-    private static void Pad(float* from, float* to, Size size) => Team.Run(size.Threads, size.Inputs, channel =>
+    /// <summary>Copies maps into planes.</summary>
+    /// <param name="maps">How many: channels of all images.</param>
+    public static void Pad<T>(T* from, T* to, Size size, int maps, int threads) where T : unmanaged => Team.Run(threads, maps, map =>
     {
-        float* source = from + (long)channel * size.Pixels, plane = to + channel * size.Plane;
-        new Span<float>(plane, (int)size.Plane).Clear();
+        T* source = from + (long)map * size.Pixels, plane = to + map * size.Plane;
+        new Span<T>(plane, (int)size.Plane).Clear();
         for (var row = 0; row < size.Height; row++)
-            new Span<float>(source + row * size.Width, size.Width).CopyTo(new(plane + (row + size.Padding) * size.Wide + size.Padding, size.Width));
+            new Span<T>(source + row * size.Width, size.Width).CopyTo(new(plane + (row + size.Padding) * size.Wide + size.Padding, size.Width));
     });
 
     // Rows k … of the windows, for 32 pixels: cell (ky, kx) of a channel, moved by the pixel.

@@ -6,7 +6,6 @@ namespace Levain.Models;
 /// <summary>Short rows of numbers: scaled, widened, rounded.</summary>
 internal static unsafe class Numbers
 {
-    private const int Bf16Shift = 16;
     private const uint RoundHalf = 0x7FFF;
 
     /// <summary>to = from·factor.</summary>
@@ -48,9 +47,9 @@ internal static unsafe class Numbers
         for (; i <= count - Vector512<float>.Count; i += Vector512<float>.Count)
         {
             var (low, high) = Vector256.Widen(Vector256.Load(from + i));
-            ((Vector512.Create(low, high) << Bf16Shift).AsSingle() * factor).Store(to + i);
+            ((Vector512.Create(low, high) << Bf16Product.Shift).AsSingle() * factor).Store(to + i);
         }
-        for (; i < count; i++) to[i] = BitConverter.UInt32BitsToSingle((uint)from[i] << Bf16Shift) * factor;
+        for (; i < count; i++) to[i] = BitConverter.UInt32BitsToSingle((uint)from[i] << Bf16Product.Shift) * factor;
     }
 
     /// <summary>to = from·factor, rounded to the nearest, ties to even.</summary>
@@ -62,15 +61,15 @@ internal static unsafe class Numbers
         {
             var value = Vector512.Load(from + i) * factor;
             var bits = value.AsUInt32();
-            var rounded = (bits + Vector512.Create(RoundHalf) + ((bits >> Bf16Shift) & Vector512<uint>.One)) >> Bf16Shift;
-            var kept = Vector512.ConditionalSelect(Vector512.Equals(value, value).AsUInt32(), rounded, (bits >> Bf16Shift) | Vector512<uint>.One);      // NaN stays NaN
+            var rounded = (bits + Vector512.Create(RoundHalf) + ((bits >> Bf16Product.Shift) & Vector512<uint>.One)) >> Bf16Product.Shift;
+            var kept = Vector512.ConditionalSelect(Vector512.Equals(value, value).AsUInt32(), rounded, (bits >> Bf16Product.Shift) | Vector512<uint>.One);      // NaN stays NaN
             Vector256.Narrow(kept.GetLower(), kept.GetUpper()).Store(to + i);
         }
         for (; i < count; i++)
         {
             var value = from[i] * factor;
             var bits = BitConverter.SingleToUInt32Bits(value);
-            to[i] = (ushort)(float.IsNaN(value) ? (bits >> Bf16Shift) | 1 : (bits + RoundHalf + ((bits >> Bf16Shift) & 1)) >> Bf16Shift);
+            to[i] = (ushort)(float.IsNaN(value) ? (bits >> Bf16Product.Shift) | 1 : (bits + RoundHalf + ((bits >> Bf16Product.Shift) & 1)) >> Bf16Product.Shift);
         }
     }
 }

@@ -44,11 +44,7 @@ public abstract class AdaptableLayer : Module<Tensor, Tensor>, IAdaptableLayer, 
     /// <inheritdoc/>
     public void Widen()
     {
-        if (weight.dtype == Dtype) return;
-        var narrow = weight;
-        weight = Frozen.Widened(narrow, Dtype);
-        ConditionallyRegisterParameter(nameof(weight), weight);
-        narrow.Dispose();
+        if (Frozen.Widen(ref weight, Dtype)) ConditionallyRegisterParameter(nameof(weight), weight);
     }
 
     /// <inheritdoc/>

@@ -27,11 +27,11 @@ public sealed class Conv2dLayer : AdaptableLayer
     protected override Tensor Compute(Tensor x, Tensor weight, Tensor? bias, bool own)
     {
         if (own && IsProduct)
-            return PixelsFirst(x)
+            return MapOrder.IsPixelsFirst(x)
                 ? Rows(x, pixels => OwnProducts.Linear(pixels.reshape(-1, Shape.In), Matrix(weight), bias).view([.. pixels.shape[..^1], Shape.Out]))
                 : OwnProducts.Pointwise(x, Matrix(weight), bias);
         if (own && OwnProducts.SuitsConvolution(x, weight, Shape)) return OwnProducts.Convolve(x, weight, bias);
-        return IsProduct && PixelsFirst(x) ? Rows(x, pixels => MatrixProduct.Of(pixels, weight, bias)) : functional.conv2d(x, weight, bias, stride, padding);
+        return IsProduct && MapOrder.IsPixelsFirst(x) ? Rows(x, pixels => MatrixProduct.Of(pixels, weight, bias)) : functional.conv2d(x, weight, bias, stride, padding);
     }
 
     /// <inheritdoc/>
@@ -40,23 +40,16 @@ public sealed class Conv2dLayer : AdaptableLayer
         if (!GoesBack) throw new NotSupportedException("A strided convolution's way back needs the input's size.");
         using var scope = NewDisposeScope();
         if (own && IsProduct)
-            return PixelsFirst(gradient)
+            return MapOrder.IsPixelsFirst(gradient)
                 ? Rows(gradient, pixels => OwnProducts.Of(pixels.reshape(-1, Shape.Out), Matrix(weight)).view([.. pixels.shape[..^1], Shape.In])).MoveToOuterDisposeScope()
                 : OwnProducts.Pointwise(gradient, Matrix(weight).t(), null).MoveToOuterDisposeScope();
         if (own && OwnProducts.SuitsConvolutionBack(gradient, weight, Shape)) return OwnProducts.ConvolveBack(gradient, weight).MoveToOuterDisposeScope();
-        return (IsProduct && PixelsFirst(gradient) ? Rows(gradient, pixels => MatrixProduct.Back(pixels, weight)) : functional.conv_transpose2d(gradient, weight, strides: stride, padding: padding)).MoveToOuterDisposeScope();
+        return (IsProduct && MapOrder.IsPixelsFirst(gradient) ? Rows(gradient, pixels => MatrixProduct.Back(pixels, weight)) : functional.conv_transpose2d(gradient, weight, strides: stride, padding: padding)).MoveToOuterDisposeScope();
     }
 
     private Tensor Matrix(Tensor weight) => weight.reshape(Shape.Out, Shape.In);
 
     private bool IsProduct => Shape.IsPointwise;
-
-    // Whether a picture lies in memory pixel by pixel (channels last) without gaps.
-    private static bool PixelsFirst(Tensor x)
-    {
-        using var pixels = x.permute(0, 2, 3, 1);
-        return pixels.is_contiguous();
-    }
 
     // A 1×1 convolution over pixels that lie one after another is a product of matrices.
     private static Tensor Rows(Tensor x, Func<Tensor, Tensor> product)

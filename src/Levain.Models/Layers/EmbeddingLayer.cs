@@ -28,11 +28,7 @@ public sealed class EmbeddingLayer : Module<Tensor, Tensor>, IStoredWeight
     /// <inheritdoc/>
     public void Widen()
     {
-        if (weight.dtype == dtype) return;
-        var narrow = weight;
-        weight = Frozen.Widened(narrow, dtype);
-        ConditionallyRegisterParameter(nameof(weight), weight);
-        narrow.Dispose();
+        if (Frozen.Widen(ref weight, dtype)) ConditionallyRegisterParameter(nameof(weight), weight);
     }
 
     /// <param name="ids">Rows wanted, int64 [...].</param>

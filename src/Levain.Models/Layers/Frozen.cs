@@ -15,13 +15,16 @@ internal static class Frozen
         return weight;
     }
 
-    /// <summary>The same values in another type, as a weight that outlives every scope.</summary>
-    public static Parameter Widened(Tensor narrow, ScalarType dtype)
+    /// <summary>Puts the same values in another type in a weight's place; its module then registers it anew.</summary>
+    /// <returns>False where it has that type already.</returns>
+    public static bool Widen(ref Parameter weight, ScalarType dtype)
     {
+        if (weight.dtype == dtype) return false;
         using var frozen = no_grad();
+        using var narrow = weight;
         using var wide = narrow.detach().to_type(dtype);
-        var weight = new Parameter(wide, requires_grad: false);
+        weight = new Parameter(wide, requires_grad: false);
         weight.DetachFromDisposeScope();
-        return weight;
+        return true;
     }
 }

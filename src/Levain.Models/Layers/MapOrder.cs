@@ -46,12 +46,14 @@ internal sealed class MapOrder : autograd.SingleTensorFunction<MapOrder>
     private static bool IsLarge(Tensor map) => Engine.OwnKernels && map.device_type == DeviceType.CPU && map.numel() >= Large && map.size(2) * map.size(3) % Tiles.Lanes == 0 && map.size(1) % Tiles.Lanes == 0
         && map.dtype is ScalarType.Float32 or ScalarType.BFloat16;
 
-    private static bool Is(Tensor map, bool pixelsFirst)
+    /// <summary>Whether a map lies pixel by pixel, without gaps.</summary>
+    public static bool IsPixelsFirst(Tensor map)
     {
-        if (!pixelsFirst) return map.is_contiguous();
         using var pixels = map.permute(0, 2, 3, 1);
         return pixels.is_contiguous();
     }
+
+    private static bool Is(Tensor map, bool pixelsFirst) => pixelsFirst ? IsPixelsFirst(map) : map.is_contiguous();
 
     private static Tensor Turn(Tensor map, bool pixelsFirst) => is_grad_enabled() && map.requires_grad ? apply([pixelsFirst, map]) : Turned(map, pixelsFirst);
 
