@@ -68,7 +68,7 @@ internal sealed partial class SmallRun : IDisposable
         return run.Files();
     }
 
-    /// <summary>Every network file: its bytes of values, and its metadata but for times, the session and hashes of the metadata.</summary>
+    /// <summary>Every network file: its bytes of values, and its metadata but for times, the session and the one hash that moves with them: bytes at a fixed place of the file, which the header, as long as the times have digits, pushes along.</summary>
     public IReadOnlyDictionary<string, string> Files() => Directory.EnumerateFiles(Path.Combine(Folder, "output"), "*.safetensors").ToDictionary(file => Path.GetFileName(file)!, Describe);
 
     /// <summary>Whether a snapshot is being written right now.</summary>
@@ -99,6 +99,6 @@ internal sealed partial class SmallRun : IDisposable
         return Convert.ToHexString(System.Security.Cryptography.SHA256.HashData(bytes.AsSpan(8 + length))) + "\n" + string.Join("\n", metadata).Replace(Folder, "");
     }
 
-    [GeneratedRegex("date$|_at$|session_id")]
+    [GeneratedRegex("date$|_at$|session_id|sshs_legacy_hash")]
     private static partial Regex Times();
 }

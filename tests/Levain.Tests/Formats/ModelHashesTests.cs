@@ -60,6 +60,17 @@ public sealed class ModelHashesTests(ITestOutputHelper output) : IDisposable
         output.WriteLine($"{rows.Count} networks, {headers} compared byte for byte.");
     }
 
+    [Fact]
+    public void The_legacy_hash_moves_with_the_length_of_the_metadata_and_the_other_does_not()
+    {
+        using var scope = NewDisposeScope();
+        var tensors = new[] { KeyValuePair.Create("lora_unet.lora_down.weight", Synth.Weight("hash.legacy", 600, 600)) };       // more than the 1 MB in front of what the legacy hash reads
+        var (model, legacy) = ModelHashes.Sshs(tensors, new Dictionary<string, string> { ["ss_training_started_at"] = "1764134568.1234567" });
+        var (shorterModel, shorterLegacy) = ModelHashes.Sshs(tensors, new Dictionary<string, string> { ["ss_training_started_at"] = "1764134568.5" });
+        Assert.Equal(model, shorterModel);
+        Assert.NotEqual(legacy, shorterLegacy);
+    }
+
     private static Tensor Make(string name, JsonElement type)
     {
         var shape = type[1].EnumerateArray().Select(side => side.GetInt64()).ToArray();
