@@ -6,8 +6,12 @@ public static class LossWeights
     // kohya's limit, so that the ratio of the noise-free end stays finite.
     private const double MostSnr = 1000;
 
-    /// <summary>snr of an ᾱ.</summary>
-    public static double Snr(double alphaCumprod) => alphaCumprod / (1 - alphaCumprod);
+    /// <summary>snr of an ᾱ, rounded as kohya rounds it: weights of 300 at the noisiest timesteps bring the rounding into a loss's seventh digit.</summary>
+    public static double Snr(float alphaCumprod)
+    {
+        var root = MathF.Sqrt(alphaCumprod) / MathF.Sqrt(1 - alphaCumprod);
+        return root * root;
+    }
 
     /// <summary>Min-SNR-γ: min(snr, γ) ÷ snr for noise, ÷ (snr + 1) for velocity.</summary>
     /// <remarks>Hang et al. 2023, https://arxiv.org/abs/2303.09556, section 3.4.</remarks>
