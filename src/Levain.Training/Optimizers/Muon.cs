@@ -130,30 +130,15 @@ internal sealed unsafe class MuonRule : UpdateRule
     {
         if (tensors.Count == 0) return;
         var (p, g, m) = (ElementLoop.Address<float>(Values), ElementLoop.Address<float>(Gradients), ElementLoop.Address<float>(momentum));
-        var mix = new Mix(Momentum ?? options.Momentum, options.Nesterov);
+        var mix = new MomentumMix((float)(Momentum ?? options.Momentum), options.Nesterov);
         (int Rows, int Columns) shape(TrainedTensor tensor) => ((int)tensor.Shape[0], (int)(tensor.Length / tensor.Shape[0]));
         var side = tensors.Max(tensor => Math.Min(shape(tensor).Rows, shape(tensor).Columns));
         Parallel.ForEach(tensors, new ParallelOptions { MaxDegreeOfParallelism = get_num_threads() }, () => new NewtonSchulz(side), (tensor, _, desk) =>
         {
             var (rows, columns) = shape(tensor);
-            var gradient = (float*)g + tensor.Start;
-            ElementLoop.Go(mix, null, gradient, (float*)m + tensor.Start, null, null, null, null, (int)tensor.Length, []);
-            desk.Move((float*)p + tensor.Start, gradient, rows, columns, 1 - rate * options.WeightDecay, rate * Scale(rows, columns), options.NsSteps, options.NsCoefficients, options.Eps);
+            desk.Move((float*)p + tensor.Start, (float*)g + tensor.Start, (float*)m + tensor.Start, rows, columns, mix, 1 - rate * options.WeightDecay, rate * Scale(rows, columns), options.NsSteps, options.NsCoefficients, options.Eps);
             return desk;
         }, desk => desk.Dispose());
-    }
-
-    // The gradient becomes the update.
-    private readonly struct Mix(double keep, bool nesterov) : IElementRule
-    {
-        public static Streams Reads => Streams.Gradient | Streams.A;
-        public static Streams Writes => Streams.Gradient | Streams.A;
-
-        public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
-        {
-            x.A = x.A * keep + x.G * (1 - keep);
-            x.G = nesterov ? x.G * (1 - keep) + x.A * keep : x.A;
-        }
     }
 
     /// <summary>

@@ -15,18 +15,22 @@ internal static unsafe class Panels
     /// <summary>Rows that <see cref="Tile"/> makes at once.</summary>
     public const int TileRows = Tiles.Rows;
 
+    // For each tile: more at once would wait for one another, and 128 columns make 32 tiles, enough for 128 rows.
+    private const int AheadRows = 4;
+
     /// <summary>A side made a multiple of a panel's width.</summary>
     public static int Padded(int side) => Tiles.RoundUp(side, Width);
 
-    /// <summary>to[i, j] = Σₖ a[k, i]·b[k, j] for i below 8 and j below 32; rows of all three are 32 numbers apart.</summary>
-    /// <param name="a">The first panel, from some column on.</param>
-    /// <param name="b">The second panel.</param>
+    /// <summary>to[i, j] = Σₖ a[i, k]·b[k, j] for i below 8 and j below 32.</summary>
+    /// <param name="a">Some rows.</param>
+    /// <param name="aRow">From one row of a to the next.</param>
+    /// <param name="aColumn">From one column of a to the next.</param>
+    /// <param name="b">A panel.</param>
     /// <param name="count">Length of the sum.</param>
-    /// <param name="to">The result.</param>
-    /// <param name="add">Adds to what is there.</param>
-    public static void Tile(float* a, float* b, int count, float* to, bool add) => Tiles.Product(2, count, a, 1, Width, b, Width, to, Width, add);
+    /// <param name="to">Rows of 32 side by side.</param>
+    public static void Tile(float* a, nint aRow, nint aColumn, float* b, int count, float* to) => Tiles.Product(2, count, a, aRow, aColumn, b, Width, to, Width, add: false);
 
-    /// <summary>The product of panels whose result is symmetric: to[i, j] = Σₖ a[k, i]·b[k, j]. Blocks on and above the diagonal are made; see <see cref="Mirror"/>.</summary>
+    /// <summary>The product of panels whose result is symmetric: to[i, j] = Σₖ a[k, i]·b[k, j]. Squares of 16 on and above the diagonal are made; see <see cref="Mirror"/>.</summary>
     /// <param name="a">Panels of <paramref name="side"/> columns, <paramref name="rows"/> rows kept of each.</param>
     /// <param name="b">As a.</param>
     /// <param name="count">Length of the sum; at most rows.</param>
@@ -34,11 +38,20 @@ internal static unsafe class Panels
     /// <param name="to">Panels of side by side.</param>
     /// <param name="side">A multiple of 32.</param>
     /// <param name="add">Adds to what is there.</param>
-    public static void Symmetric(float* a, float* b, int count, int rows, float* to, int side, bool add)
+    /// <param name="ahead">What is read next.</param>
+    public static void Symmetric(float* a, float* b, int count, int rows, float* to, int side, bool add, Ahead ahead = default)
     {
         for (var column = 0; column < side; column += Width)
-            for (var row = 0; row < column + Width; row += TileRows)
-                Tile(a + (long)row / Width * Width * rows + row % Width, b + (long)column * rows, count, to + (long)column * side + row * Width, add);
+        {
+            float* right = b + (long)column * rows, result = to + (long)column * side;
+            for (var row = 0; row < column + Tiles.Lanes; row += TileRows)
+            {
+                ahead.Fetch(AheadRows);
+                Tiles.Product(2, count, a + (long)row / Width * Width * rows + row % Width, 1, Width, right, Width, result + row * Width, Width, add);
+            }
+            for (var row = column + Tiles.Lanes; row < column + Width; row += TileRows)
+                Tiles.Product(1, count, a + (long)column * rows + row % Width, 1, Width, right + Tiles.Lanes, Width, result + row * Width + Tiles.Lanes, Width, add);
+        }
     }
 
     /// <summary>Copies what is above the diagonal to below it, so that the matrix is its own transpose to the bit: rounding that is not grows from round to round.</summary>
@@ -46,9 +59,11 @@ internal static unsafe class Panels
     {
         for (var column = 0; column < side; column += Width)
         {
-            for (var row = 0; row < column; row += Width)
-                Transpose(matrix + (long)column * side + row * Width, Width, matrix + (long)row * side + column * Width, Width, Width, Width);
-            var block = matrix + (long)column * side + column * Width;
+            var panel = matrix + (long)column * side;
+            for (var row = 0; row < column; row += TileRows)
+                for (var j = 0; j < Width; j += TileRows)
+                    Transpose8(panel + row * Width + j, Width, matrix + (long)row / Width * Width * side + (column + j) * Width + row % Width, Width);
+            var block = panel + column * Width;
             for (var i = 0; i < Width; i += TileRows)
             {
                 for (var j = i + TileRows; j < Width; j += TileRows) Transpose8(block + i * Width + j, Width, block + j * Width + i, Width);
