@@ -28,7 +28,7 @@ internal static unsafe class Bf16Convolution
         using var shift = bias?.to_type(ScalarType.Float32);
         ushort* from = (ushort*)TensorMemory.Address(x), inner = (ushort*)TensorMemory.Address(padded), w = (ushort*)TensorMemory.Address(weight), to = (ushort*)TensorMemory.Address(y);
         var shifts = shift is null ? null : (float*)TensorMemory.Address(shift);
-        var threads = Team.For((long)images * size.Outputs * size.Window * size.Pixels);
+        var threads = size.Threads(x);
         Convolution.Pad(from, inner, size, images * size.Inputs, threads);
 
         var pixels = images * size.Pixels;
@@ -53,7 +53,7 @@ internal static unsafe class Bf16Convolution
         using var rows = dy.view(1, images, size.Outputs, size.Pixels);
         var gradient = new HeadRows(rows);
         ushort* dyTurned = (ushort*)TensorMemory.Address(turned), w = (ushort*)TensorMemory.Address(weight), to = (ushort*)TensorMemory.Address(dx);
-        var threads = Team.For((long)images * size.Outputs * size.Window * size.Pixels);
+        var threads = size.Threads(dy);
         Team.Run(threads, images, image => gradient.Turn(image, dyTurned + (long)image * size.Pixels * size.Outputs, size.Outputs, Scratch.Of(Bf16HeadRows.Room(size.Pixels)).Cut(Bf16HeadRows.Room(size.Pixels))));
 
         var most = size.Pixels > MostPixels ? LeastInputs : Inputs;

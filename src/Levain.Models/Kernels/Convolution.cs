@@ -12,32 +12,126 @@ internal static unsafe class Convolution
 {
     private const int Depth = 512;
 
-    // Channels whose gradient is found together: the more, the longer the pieces of weight that are read, until their windows leave the cache.
-    private const int MostChannels = 16, WindowFloats = 1 << 16;
+    private const int MostChannels = 16, WindowFloats = 1 << 16, AllWindowFloats = 1 << 18;
 
-    /// <summary>Adds the convolution of <paramref name="x"/>, [C, H, W], to <paramref name="y"/>, [O, H, W]; both dense, as the weight, [O, C, k, k].</summary>
-    public static void Add(Tensor x, Tensor weight, Tensor y)
+    /// <summary>A low-rank product beside a convolution.</summary>
+    /// <param name="Down">[r, C·k²].</param>
+    /// <param name="Up">[O, r].</param>
+    public readonly record struct Beside(Matrix Down, Matrix Up, float Factor);
+
+    /// <summary>Fills <paramref name="y"/>, [B, O, H, W], with the convolution of <paramref name="x"/>, [B, C, H, W]; all dense, as the weight, [O, C, k, k].</summary>
+    /// <param name="beside">What else is added; null: nothing.</param>
+    /// <returns>factor·down·x, [B, r, H·W], where something is.</returns>
+    public static Tensor? Run(Tensor x, Tensor weight, Tensor? bias, Tensor y, Beside? beside = null)
     {
         var size = new Size(weight, x);
-        using var padded = empty([size.Inputs * size.Plane]);
-        float* from = (float*)TensorMemory.Address(x), inner = (float*)TensorMemory.Address(padded);
-        Pad(from, inner, size, size.Inputs, size.Threads);
-        Gemm.Maker make = (k, depth, column, count, to) => Windows(inner, size, k, depth, column, count, to);
-        Gemm.RunMade(new(TensorMemory.Address(weight), size.Outputs, size.Window, size.Window, 1), make, new(TensorMemory.Address(y), size.Outputs, size.Pixels, size.Pixels, 1), add: true);
-        Keep(x, weight, y, padded);
+        var (images, threads) = ((int)x.size(0), size.Threads(x));
+        using var padded = empty([images * size.Inputs * size.Plane]);
+        float* planes = (float*)TensorMemory.Address(padded), to = (float*)TensorMemory.Address(y), shifts = bias is null ? null : (float*)TensorMemory.Address(bias);
+        var w = new Matrix(TensorMemory.Address(weight), size.Outputs, size.Window, size.Window, 1);
+        Pad((float*)TensorMemory.Address(x), planes, size, images * size.Inputs, threads);
+        var groups = (size.Pixels + Gemm.Group - 1) / Gemm.Group;
+        var parts = Team.Pieces(threads, images * groups, size.Outputs, Tiles.Rows);
+        // Every part forms all ranks for itself; the first one's are handed back.
+        var inner = beside is null ? null : empty([parts, images, beside.Value.Down.Rows, size.Pixels]);
+        var ranks = inner is null ? null : (float*)TensorMemory.Address(inner);
+        Team.Run(threads, images * groups * parts, piece =>
+        {
+            var (place, part) = (piece / parts, piece % parts);
+            var (image, first) = (place / groups, place % groups * Gemm.Group);
+            var count = Math.Min(Gemm.Group, size.Pixels - first);
+            var plane = planes + image * size.Inputs * size.Plane;
+            var map = new Matrix((nint)(to + (long)image * size.Outputs * size.Pixels), size.Outputs, size.Pixels, size.Pixels, 1);
+            var share = Gemm.Share.Of(w, map, part, parts, shifts != null);
+            if (shifts != null)
+                for (var o = share.FirstRow; o < share.EndRow; o++) new Span<float>(map.At(o, first), count).Fill(shifts[o]);
+            Gemm.Maker make = (k, depth, column, some, into) => Windows(plane, size, k, depth, column, some, into);
+            if (beside is not { } more)
+            {
+                Gemm.RunMade(make, first, count, share);
+                return;
+            }
+            var mine = new Matrix((nint)(ranks + (long)(part * images + image) * more.Down.Rows * size.Pixels), more.Down.Rows, size.Pixels, size.Pixels, 1);
+            Gemm.RunMade(make, first, count, share, Gemm.Share.Of(more.Down, mine, 0, 1, add: false));
+            var some = mine.Part(first, first + count);
+            if (more.Factor != 1)
+                for (var rank = 0; rank < some.Rows; rank++) Numbers.Scale(some.At(rank, 0), some.At(rank, 0), count, more.Factor);
+            Gemm.RunHere(more.Up.Turned.Part(share.FirstRow, share.EndRow).Turned, some, map.Part(first, first + count).Turned.Part(share.FirstRow, share.EndRow).Turned, add: true);
+        });
+        Keep(x, weight, bias, y, padded);
+        return inner?.select(0, 0);
     }
 
-    /// <summary>Fills <paramref name="dx"/>, [C, H, W], with the input's gradient for that of the output, [O, H, W].</summary>
+    /// <summary>Fills <paramref name="dx"/>, [B, C, H, W], with the input's gradient for that of the output, [B, O, H, W].</summary>
     public static void Back(Tensor dy, Tensor weight, Tensor dx)
     {
-        var size = new Size(weight, dx);
-        float* gradient = (float*)TensorMemory.Address(dy), w = (float*)TensorMemory.Address(weight), to = (float*)TensorMemory.Address(dx);
-        var group = Math.Max(Tiles.Rows, Math.Min(MostChannels, WindowFloats / (size.Pixels * size.Side * size.Side)) / Tiles.Rows * Tiles.Rows);
-        Team.Run(size.Threads, (size.Inputs + group - 1) / group, piece => Channels(gradient, w, to, size, piece * group, Math.Min(group, size.Inputs - piece * group)));
+        var way = new WayBack(new(weight, dx), (int)dx.size(0), (float*)TensorMemory.Address(dy), (float*)TensorMemory.Address(weight), (float*)TensorMemory.Address(dx));
+        var threads = way.Size.Threads(dx);
+        Team.Run(threads, way.Pieces(threads), way.Run);
         Keep(dy, weight, dx);
     }
 
-    private static void Keep(params Tensor[] tensors)
+    /// <summary>The way back of a batch, in pieces: a group of channels in some images.</summary>
+    public sealed class WayBack(Size size, int images, float* dy, float* weight, float* dx)
+    {
+        // The more channels are found together, the longer the pieces of weight that are read, until their windows leave the cache.
+        private readonly int group = Math.Max(Tiles.Rows, Math.Min(MostChannels, WindowFloats / (size.Pixels * size.Side * size.Side)) / Tiles.Rows * Tiles.Rows);
+        private int parts = 1;
+
+        public Size Size => size;
+
+        /// <summary>A second weight, [r, C·k²] dense, and its output's gradient, [B, r, H·W] dense.</summary>
+        public (Matrix Weight, nint Gradient)? Beside { get; init; }
+
+        /// <summary>How many pieces there are for so many threads.</summary>
+        public int Pieces(int threads)
+        {
+            var groups = (size.Inputs + group - 1) / group;
+            var windows = (long)images * group * size.Side * size.Side * size.Pixels;
+            parts = Math.Max(Team.Pieces(threads, groups, images, 1), (int)Math.Min(images, (windows + AllWindowFloats - 1) / AllWindowFloats));
+            return groups * parts;
+        }
+
+        /// <summary>The gradients of all windows of a group, [channels·k², H·W] for each image, then each cell's sum over the windows it is in.</summary>
+        public void Run(int piece)
+        {
+            var channel = piece / parts * group;
+            var (first, end) = Team.Piece(piece % parts, parts, images, 1);
+            var (taps, count) = (size.Side * size.Side, Math.Min(group, size.Inputs - channel));
+            var rows = count * taps;
+            var map = (long)Tiles.RoundUp(rows, Tiles.Rows) * size.Pixels;
+            var packing = Tiles.RoundUp(rows, Tiles.Rows) * Depth;
+            var scratch = Scratch.Of(Scratch.Whole((end - first) * map) + Scratch.Whole(size.Plane) + Scratch.Whole(packing));
+            float* windows = scratch.Cut((end - first) * map), plane = scratch.Cut(size.Plane), packed = scratch.Cut(packing);
+            Gradients(weight + channel * taps, size.Outputs, dy, add: false);
+            if (Beside is var (second, gradient)) Gradients(second.At(0, channel * taps), second.Rows, (float*)gradient, add: true);
+            for (var image = first; image < end; image++)
+                for (var c = 0; c < count; c++)
+                {
+                    Fold(windows + (image - first) * map + (long)c * taps * size.Pixels, plane, size);
+                    for (var y = 0; y < size.Height; y++) new Span<float>(size.Inside(plane, y), size.Width).CopyTo(new(dx + ((long)image * size.Inputs + channel + c) * size.Pixels + y * size.Width, size.Width));
+                }
+
+            // Rows of a weight's transpose times the gradient of so many outputs.
+            void Gradients(float* weight, int outputs, float* gradients, bool add)
+            {
+                for (var k = 0; k < outputs; k += Depth, add = true)
+                {
+                    var depth = Math.Min(Depth, outputs - k);
+                    Pack(weight + (long)k * size.Window, size.Window, depth, rows, packed);
+                    for (var image = first; image < end; image++)
+                        for (var column = 0; column < size.Pixels; column += Tiles.Columns)
+                        {
+                            var vectors = size.Pixels - column >= Tiles.Columns ? 2 : 1;
+                            float* from = gradients + ((long)image * outputs + k) * size.Pixels + column, to = windows + (image - first) * map + column;
+                            for (var row = 0; row < rows; row += Tiles.Rows) Tiles.Product(vectors, depth, packed + row * depth, 1, Tiles.Rows, from, size.Pixels, to + (long)row * size.Pixels, size.Pixels, add);
+                        }
+                }
+            }
+        }
+    }
+
+    private static void Keep(params ReadOnlySpan<Tensor?> tensors)
     {
         foreach (var tensor in tensors) GC.KeepAlive(tensor);
     }
@@ -76,32 +170,6 @@ internal static unsafe class Convolution
         }
     }
 
-    // The gradient of a few channels: all their windows' gradients, [channels·k², H·W], then each cell's sum over the windows it is in.
-    private static void Channels(float* dy, float* weight, float* dx, Size size, int channel, int count)
-    {
-        var taps = size.Side * size.Side;
-        var rows = count * taps;
-        var whole = Tiles.RoundUp(rows, Tiles.Rows);
-        var scratch = Scratch.Of(Scratch.Whole((long)whole * size.Pixels) + Scratch.Whole(size.Plane) + Scratch.Whole((long)whole * Depth));
-        float* windows = scratch.Cut((long)whole * size.Pixels), plane = scratch.Cut(size.Plane), packed = scratch.Cut((long)whole * Depth);
-        for (var k = 0; k < size.Outputs; k += Depth)
-        {
-            var depth = Math.Min(Depth, size.Outputs - k);
-            Pack(weight + (long)k * size.Window + channel * taps, size.Window, depth, rows, packed);
-            for (var column = 0; column < size.Pixels; column += Tiles.Columns)
-            {
-                var vectors = size.Pixels - column >= Tiles.Columns ? 2 : 1;
-                for (var row = 0; row < rows; row += Tiles.Rows)
-                    Tiles.Product(vectors, depth, packed + row * depth, 1, Tiles.Rows, dy + (long)k * size.Pixels + column, size.Pixels, windows + (long)row * size.Pixels + column, size.Pixels, k > 0);
-            }
-        }
-        for (var c = 0; c < count; c++)
-        {
-            Fold(windows + (long)c * taps * size.Pixels, plane, size);
-            for (var y = 0; y < size.Height; y++) new Span<float>(size.Inside(plane, y), size.Width).CopyTo(new(dx + (long)(channel + c) * size.Pixels + y * size.Width, size.Width));
-        }
-    }
-
     /// <summary>A channel's cells, each the sum over the windows it is in.</summary>
     /// <param name="windows">[k², H·W].</param>
     /// <param name="plane">Receives the map with its border.</param>
@@ -131,7 +199,8 @@ internal static unsafe class Convolution
         public readonly int Inputs, Outputs, Side, Height, Width, Padding, Pixels, Window, Wide;
         public readonly long Plane;
 
-        public int Threads => Team.For((long)Outputs * Window * Pixels);
+        /// <summary>Threads for the maps of a batch.</summary>
+        public int Threads(Tensor maps) => Team.For(maps.size(0) * Outputs * Window * Pixels);
 
         public Size(Tensor weight, Tensor map)
         {

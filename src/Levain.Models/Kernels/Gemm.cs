@@ -13,6 +13,9 @@ internal readonly unsafe record struct Matrix(nint Memory, int Rows, int Columns
 
     public Matrix Turned => new(Memory, Columns, Rows, Column, Row);
 
+    /// <summary>Some of its columns.</summary>
+    public Matrix Part(int from, int to) => this with { Memory = (nint)At(0, from), Columns = to - from };
+
     public float* At(int row, int column) => (float*)Memory + row * Row + column * Column;
 }
 
@@ -23,11 +26,19 @@ internal readonly unsafe record struct Matrix(nint Memory, int Rows, int Columns
 /// <remarks>Blocking after Goto and van de Geijn 2008, https://doi.org/10.1145/1356052.1356053: a block of b stays in the second cache, rows of a in the first.</remarks>
 internal static unsafe class Gemm
 {
-    private const int Depth = 512, Panels = 4, Group = Panels * Tiles.Columns, PiecesPerThread = 2;
+    private const int Depth = 512, Panels = 4;
 
-    /// <summary>c = a·b, or c += a·b.</summary>
+    /// <summary>Columns of a result that are formed together.</summary>
+    public const int Group = Panels * Tiles.Columns;
+
+    /// <summary>c = a·b, or c += a·b, on all threads where it is large.</summary>
     /// <exception cref="ArgumentException">Sizes do not fit.</exception>
-    public static void Run(Matrix a, Matrix b, Matrix c, bool add)
+    public static void Run(Matrix a, Matrix b, Matrix c, bool add) => Run(a, b, c, add, Team.For((long)c.Rows * c.Columns * a.Columns));
+
+    /// <summary>As <see cref="Run(Matrix, Matrix, Matrix, bool)"/>, on this thread alone.</summary>
+    public static void RunHere(Matrix a, Matrix b, Matrix c, bool add) => Run(a, b, c, add, threads: 1);
+
+    private static void Run(Matrix a, Matrix b, Matrix c, bool add, int threads)
     {
         if (a.Columns != b.Rows || a.Rows != c.Rows || b.Columns != c.Columns)
             throw new ArgumentException($"[{a.Rows}, {a.Columns}]·[{b.Rows}, {b.Columns}] cannot be put into [{c.Rows}, {c.Columns}].");
@@ -35,39 +46,44 @@ internal static unsafe class Gemm
         long turnB = b.Column == 1 ? 0 : (long)b.Rows * b.Columns, turnC = c.Column == 1 ? 0 : (long)c.Rows * c.Columns;
         long turnA = a.Row == 1 ? 0 : (long)a.Rows * a.Columns, turnedC = c.Row == 1 ? 0 : (long)c.Rows * c.Columns;
         if (turnA + turnedC < turnB + turnC) (a, b, c) = (b.Turned, a.Turned, c.Turned);
-        Run(a, new Source(b, null), c, add);
-    }
-
-    /// <summary>As the other, with columns of b that are made when they are needed.</summary>
-    /// <param name="make">Fills [depth, 32] with rows from k on of so many columns; columns that are missing become zero.</param>
-    public static void RunMade(Matrix a, Maker make, Matrix c, bool add) => Run(a, new Source(default, make), c, add);
-
-    /// <summary>Makes a block of a matrix.</summary>
-    public delegate void Maker(int k, int depth, int column, int count, float* to);
-
-    private static void Run(Matrix a, Source b, Matrix c, bool add)
-    {
         var groups = (c.Columns + Group - 1) / Group;
-        var tiles = (c.Rows + Tiles.Rows - 1) / Tiles.Rows;
-        var threads = Team.For((long)c.Rows * c.Columns * a.Columns);
-        var parts = threads == 1 ? 1 : Math.Clamp((PiecesPerThread * threads + groups - 1) / groups, 1, tiles);
+        var parts = Team.Pieces(threads, groups, c.Rows, Tiles.Rows);
         Team.Run(threads, groups * parts, piece =>
         {
             var (group, part) = (piece / parts, piece % parts);
-            Piece(a, b, c, add, group * Group, tiles * part / parts * Tiles.Rows, Math.Min(c.Rows, tiles * (part + 1) / parts * Tiles.Rows));
+            Piece(new(b, null), group * Group, Math.Min(Group, c.Columns - group * Group), [Share.Of(a, c, part, parts, add)]);
         });
     }
 
-    // Up to 128 columns of the result, some of its rows.
-    private static void Piece(Matrix a, Source source, Matrix c, bool add, int firstColumn, int firstRow, int endRow)
+    /// <summary>Makes a block of a matrix: [depth, 32] with rows from k on of so many columns; columns that are missing become zero.</summary>
+    public delegate void Maker(int k, int depth, int column, int count, float* to);
+
+    /// <summary>Products, c = a·b or c += a·b, with columns of one b that are made when they are needed, on this thread alone.</summary>
+    /// <param name="firstColumn">Of b and every c.</param>
+    /// <param name="columns">At most <see cref="Group"/>.</param>
+    public static void RunMade(Maker make, int firstColumn, int columns, params ReadOnlySpan<Share> shares) => Piece(new(default, make), firstColumn, columns, shares);
+
+    /// <summary>Rows of a product.</summary>
+    public readonly record struct Share(Matrix A, Matrix C, int FirstRow, int EndRow, bool Add)
     {
-        var columns = Math.Min(Group, c.Columns - firstColumn);
+        /// <summary>Part number <paramref name="part"/> of so many.</summary>
+        public static Share Of(Matrix a, Matrix c, int part, int parts, bool add)
+        {
+            var (from, to) = Team.Piece(part, parts, c.Rows, Tiles.Rows);
+            return new(a, c, from, to, add);
+        }
+    }
+
+    // Up to 128 columns of results, some of their rows.
+    private static void Piece(Source source, int firstColumn, int columns, params ReadOnlySpan<Share> shares)
+    {
         var scratch = Scratch.Of(Group * Depth + Tiles.Rows * Depth + Tiles.Rows * Tiles.Columns);
         float* packed = scratch.Cut(Group * Depth), rows = scratch.Cut(Tiles.Rows * Depth), tile = scratch.Cut(Tiles.Rows * Tiles.Columns);
         var panels = stackalloc float*[Panels];
-        for (var k = 0; k < a.Columns; k += Depth, add = true)
+        var all = shares[0].A.Columns;
+        for (var k = 0; k < all; k += Depth)
         {
-            var depth = Math.Min(Depth, a.Columns - k);
+            var depth = Math.Min(Depth, all - k);
             var (b, isPacked) = (source.Matrix, source.Make is not null || source.Matrix.Column != 1);
             for (var column = 0; column < columns; column += Tiles.Columns)
             {
@@ -77,31 +93,47 @@ internal static unsafe class Gemm
                 if (source.Make is { } make) make(k, depth, firstColumn + column, some, packed + column * depth);
                 else if (!whole) Pack(b, k, depth, firstColumn + column, some, packed + column * depth);
             }
-            for (var row = firstRow; row < endRow; row += Tiles.Rows)
+            var block = new Block(k, depth, panels, isPacked ? Tiles.Columns : b.Row, firstColumn, columns, rows, tile);
+            foreach (var share in shares) Rows(block, share.A, share.C, share.FirstRow, share.EndRow, share.Add || k > 0);
+        }
+    }
+
+    // Rows k … k + depth of b, 32 columns a panel, and memory to work in.
+    private readonly struct Block(int k, int depth, float** panels, nint stride, int firstColumn, int columns, float* rows, float* tile)
+    {
+        public readonly int K = k, Depth = depth, FirstColumn = firstColumn, Columns = columns;
+        public readonly nint Stride = stride;
+        public readonly float* Rows = rows, Tile = tile;
+        public readonly float** Panels = panels;
+    }
+
+    private static void Rows(in Block block, in Matrix a, in Matrix c, int firstRow, int endRow, bool add)
+    {
+        var (k, depth, firstColumn) = (block.K, block.Depth, block.FirstColumn);
+        for (var row = firstRow; row < endRow; row += Tiles.Rows)
+        {
+            var height = Math.Min(Tiles.Rows, endRow - row);
+            var from = a.At(row, k);
+            var (down, along) = (a.Row, a.Column);
+            if (height < Tiles.Rows)
             {
-                var height = Math.Min(Tiles.Rows, endRow - row);
-                var from = a.At(row, k);
-                var (down, along) = (a.Row, a.Column);
-                if (height < Tiles.Rows)
+                Fill(a, row, height, k, depth, block.Rows);
+                from = block.Rows;
+                (down, along) = (1, Tiles.Rows);
+            }
+            for (var column = 0; column < block.Columns; column += Tiles.Columns)
+            {
+                var some = Math.Min(Tiles.Columns, block.Columns - column);
+                var vectors = some > Tiles.Lanes ? 2 : 1;
+                var panel = block.Panels[column / Tiles.Columns];
+                var stride = some % Tiles.Lanes == 0 ? block.Stride : Tiles.Columns;
+                if (height == Tiles.Rows && some == vectors * Tiles.Lanes && c.Column == 1)
                 {
-                    Fill(a, row, height, k, depth, rows);
-                    from = rows;
-                    (down, along) = (1, Tiles.Rows);
+                    Tiles.Product(vectors, depth, from, down, along, panel, stride, c.At(row, firstColumn + column), c.Row, add);
+                    continue;
                 }
-                for (var column = 0; column < columns; column += Tiles.Columns)
-                {
-                    var some = Math.Min(Tiles.Columns, columns - column);
-                    var vectors = some > Tiles.Lanes ? 2 : 1;
-                    var panel = panels[column / Tiles.Columns];
-                    var panelStride = isPacked || some % Tiles.Lanes != 0 ? Tiles.Columns : b.Row;
-                    if (height == Tiles.Rows && some == vectors * Tiles.Lanes && c.Column == 1)
-                    {
-                        Tiles.Product(vectors, depth, from, down, along, panel, panelStride, c.At(row, firstColumn + column), c.Row, add);
-                        continue;
-                    }
-                    Tiles.Product(vectors, depth, from, down, along, panel, panelStride, tile, Tiles.Columns, add: false);
-                    Deliver(tile, c, row, height, firstColumn + column, some, add);
-                }
+                Tiles.Product(vectors, depth, from, down, along, panel, stride, block.Tile, Tiles.Columns, add: false);
+                Deliver(block.Tile, c, row, height, firstColumn + column, some, add);
             }
         }
     }

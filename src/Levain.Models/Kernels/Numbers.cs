@@ -14,6 +14,7 @@ internal static unsafe class Numbers
     {
         var i = 0;
         for (; i <= count - Vector512<float>.Count; i += Vector512<float>.Count) (Vector512.Load(from + i) * factor).Store(to + i);
+        for (; i <= count - Vector128<float>.Count; i += Vector128<float>.Count) (Vector128.Load(from + i) * factor).Store(to + i);
         for (; i < count; i++) to[i] = from[i] * factor;
     }
 

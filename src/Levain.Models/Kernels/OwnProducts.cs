@@ -85,9 +85,7 @@ public static class OwnProducts
             else Bf16Convolution.Run(dense, weight, bias, y);
             return y.MoveToOuterDisposeScope();
         }
-        if (bias is null) y.zero_();
-        else y.copy_(bias.view(1, -1, 1, 1));
-        for (var i = 0L; i < x.size(0); i++) Convolution.Add(dense.select(0, i), weight, y.select(0, i));
+        Convolution.Run(dense, weight, bias, y);
         return y.MoveToOuterDisposeScope();
     }
 
@@ -98,7 +96,7 @@ public static class OwnProducts
         var dense = gradient.contiguous();
         var dx = empty([gradient.size(0), weight.size(1), gradient.size(2), gradient.size(3)], gradient.dtype);
         if (gradient.dtype == ScalarType.BFloat16) Bf16Convolution.Back(dense, weight, dx);
-        else for (var i = 0L; i < gradient.size(0); i++) Convolution.Back(dense.select(0, i), weight, dx.select(0, i));
+        else Convolution.Back(dense, weight, dx);
         return dx.MoveToOuterDisposeScope();
     }
 

@@ -14,6 +14,8 @@ internal static unsafe class Team
 {
     private static readonly delegate* unmanaged<delegate* unmanaged<nint, void>, nint, uint, uint, void> parallel = Find();
 
+    private const int PiecesPerThread = 2;
+
     // Multiplications below which waking the others costs more than they save.
     private const long Large = 1 << 20;
 
@@ -22,6 +24,19 @@ internal static unsafe class Team
 
     /// <summary>Threads that should share work of so many multiplications.</summary>
     public static int For(long multiplications) => multiplications < Large ? 1 : Size;
+
+    /// <summary>Into how many pieces a row of things is cut, so that every thread gets two.</summary>
+    /// <param name="rows">How many such rows are dealt out.</param>
+    /// <param name="count">Things in a row.</param>
+    /// <param name="tile">Things that stay together.</param>
+    public static int Pieces(int threads, int rows, int count, int tile) => threads == 1 ? 1 : Math.Clamp((PiecesPerThread * threads + rows - 1) / rows, 1, (count + tile - 1) / tile);
+
+    /// <summary>The first thing of piece number <paramref name="index"/> of so many, and the one after its last.</summary>
+    public static (int From, int To) Piece(int index, int pieces, int count, int tile)
+    {
+        var tiles = (count + tile - 1) / tile;
+        return (tiles * index / pieces * tile, Math.Min(count, tiles * (index + 1) / pieces * tile));
+    }
 
     /// <summary>Runs <paramref name="piece"/> for 0 … <paramref name="count"/> − 1, in any order, and returns when all are done. A failure of one is thrown here.</summary>
     /// <param name="threads">Threads, this one included.</param>

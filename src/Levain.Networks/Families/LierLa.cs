@@ -55,7 +55,7 @@ public sealed class LierLa : Adapter
     {
         using var scope = NewDisposeScope();
         var factor = (float)(strength * Scale * (drops?.Scale ?? 1));
-        if (y is null && down.GradientMatrix is not null && Pass.Suits(Site.Layer)) return LowRankPass.Run(Site.Layer, x, down, up, factor, drops?.Mask).MoveToOuterDisposeScope();
+        if (y is null && down.GradientMatrix is not null && LowRankPass.Suits(Site.Layer, x, drops?.Mask)) return LowRankPass.Run(Site.Layer, x, down, up, factor, drops?.Mask).MoveToOuterDisposeScope();
         var added = LowRank.OnActivations(Site.Layer, x, down.Value, null, up.Value, Masked);
         return (y ?? Base(x)).add(added, factor).MoveToOuterDisposeScope();
 

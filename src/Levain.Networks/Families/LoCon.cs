@@ -74,7 +74,7 @@ public sealed class LoCon : Adapter
         using var scope = NewDisposeScope();
         if (dora is not null) return Decomposed(x, strength).MoveToOuterDisposeScope();
         var factor = strength * Scale;
-        var fused = y is null && Pass.Suits(Site.Layer) && !(Form.Bypass && Numbers.Dropout > 0);
+        var fused = y is null && mid is null && LowRankPass.Suits(Site.Layer, x, drops?.Mask) && !(Form.Bypass && Numbers.Dropout > 0);
         if (fused && !Form.Scalar)
         {
             factor *= scalar.Value.item<float>();

@@ -14,6 +14,9 @@ internal abstract class Pass
     /// <param name="inputs">What the layer received, then the adapter's factors.</param>
     public abstract Tensor Forward(IReadOnlyList<Tensor> inputs);
 
+    /// <summary>How many of the inputs, the first ones, the way back looks at: these are kept. The others' places it finds empty.</summary>
+    public virtual int Kept => int.MaxValue;
+
     /// <summary>Gradients of the inputs, in their order; null where none is wanted or it has been added to a buffer already. The caller's scope owns them.</summary>
     public abstract Tensor?[] Backward(IReadOnlyList<Tensor> inputs, Tensor gradient);
 
@@ -38,7 +41,7 @@ internal sealed class FusedPass : autograd.SingleTensorFunction<FusedPass>
         var pass = (Pass)vars[0];
         Tensor[] inputs = [.. vars.Skip(1).Cast<Tensor>()];
         ctx.save_data(Key, pass);
-        ctx.save_for_backward([.. inputs]);
+        ctx.save_for_backward([.. inputs.Take(pass.Kept)]);
         using var scope = NewDisposeScope();
         return pass.Forward(inputs).MoveToOuterDisposeScope();
     }

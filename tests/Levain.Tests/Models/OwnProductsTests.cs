@@ -9,6 +9,8 @@ public sealed class OwnProductsTests
 {
     private const double Tolerance = 2e-6;      // relative: fp32 sums of up to a thousand terms, not many of which cancel, in another order
 
+    private const double GradientTolerance = 1e-5;      // relative: sums over all tokens, of terms of both signs, after a one that was added
+
     private const double Bf16Tolerance = 1.0 / 256;     // relative: rounding to eight bits, a unit of the last place
 
     [Theory]
@@ -94,6 +96,65 @@ public sealed class OwnProductsTests
         Same(autograd.grad([expected], [wide], [gradient.@float()])[0], autograd.grad([found], [x], [gradient])[0], Bf16Tolerance);
         using var frozen = no_grad();
         Assert.True(found.equal(layer.call(x)).all().item<bool>());
+    }
+
+    [Theory]
+    [InlineData(0, 40, 24, 1, 7, 5, 1)]            // linear, few tokens
+    [InlineData(0, 64, 320, 16, 200, 3, 1)]
+    [InlineData(0, 300, 100, 40, 77, 4, 2)]
+    [InlineData(1, 48, 96, 16, 16, 8, 1)]          // 1×1 over maps
+    [InlineData(1, 20, 12, 5, 10, 6, 2)]
+    [InlineData(3, 64, 96, 16, 16, 16, 1)]         // 3×3, batch of two
+    [InlineData(3, 30, 40, 9, 16, 24, 2)]
+    [InlineData(3, 70, 64, 40, 8, 8, 1)]           // more ranks than lie side by side
+    [InlineData(5, 16, 33, 20, 16, 16, 2)]
+    public void A_layer_and_its_low_rank_product_go_both_ways_as_libtorch_does(int kernel, int inputs, int outputs, int rank, int height, int width, int threads)
+    {
+        if (!Engine.OwnKernels) return;
+        using var scope = NewDisposeScope();
+        AdaptableLayer layer = kernel == 0 ? new LinearLayer(inputs, outputs, Compute.Cpu) : new Conv2dLayer(inputs, outputs, kernel, Compute.Cpu);
+        long[] side = kernel == 0 ? [] : [kernel, kernel], one = kernel == 0 ? [] : [1, 1];
+        using (no_grad())
+        {
+            layer.Weight.copy_(Wave(layer.Weight.shape));
+            layer.Bias!.copy_(Wave(outputs));
+        }
+        var (down, up) = (Wave([rank, inputs, .. side]).div(rank).requires_grad_(true), Wave([outputs, rank, .. one]).div(outputs).requires_grad_(true));
+        const float factor = 0.7f;
+        var before = get_num_threads();
+        set_num_threads(threads);
+        try
+        {
+            foreach (var dense in (bool[])[true, false])
+            {
+                var x = kernel == 0 ? Wave(height, width, inputs) : dense ? Wave(2, inputs, height, width) : Wave(2, height, width, inputs).permute(0, 3, 1, 2);
+                x = x.detach().requires_grad_(true);
+                Assert.True(LowRankProducts.Suits(layer, x));
+                var expected = kernel == 0
+                    ? nn.functional.linear(x, layer.Weight, layer.Bias) + nn.functional.linear(nn.functional.linear(x, down), up) * factor
+                    : nn.functional.conv2d(x, layer.Weight, layer.Bias, padding: [kernel / 2, kernel / 2]) + nn.functional.conv2d(nn.functional.conv2d(x, down, padding: [kernel / 2, kernel / 2]), up) * factor;
+                var gradient = expected.detach().sin();
+                var wanted = autograd.grad([expected], [x, down, up], [gradient]);
+                using var frozen = no_grad();
+                Tensor a = down.flatten(1), b = up.flatten(1);
+                var (found, inner) = LowRankProducts.Forward(layer, x, true, a, b, factor);
+                Same(expected, found);
+                var (downs, ups) = (ones_like(a), ones_like(b));
+                Same(wanted[0], LowRankProducts.Backward(layer, x, inner, gradient, a, b, factor, true, downs, ups, 0, rank)!);
+                Same(wanted[1].flatten(1), downs - 1, GradientTolerance);
+                Same(wanted[2].flatten(1), ups - 1, GradientTolerance);
+
+                // Some ranks' gradients alone, and no input's.
+                var (first, count) = (rank / 3, rank - rank / 3);
+                downs.zero_();
+                ups.zero_();
+                Assert.Null(LowRankProducts.Backward(layer, x, inner, gradient, a, b, factor, false, downs.narrow(0, first, count), ups.narrow(1, first, count), first, count));
+                Same(wanted[1].flatten(1).narrow(0, first, count), downs.narrow(0, first, count), GradientTolerance);
+                Same(wanted[2].flatten(1).narrow(1, first, count), ups.narrow(1, first, count), GradientTolerance);
+                Assert.Equal(0, downs.narrow(0, 0, first).abs().sum().item<float>() + ups.narrow(1, 0, first).abs().sum().item<float>());
+            }
+        }
+        finally { set_num_threads(before); }
     }
 
     [Fact]
