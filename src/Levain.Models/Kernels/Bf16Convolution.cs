@@ -17,7 +17,7 @@ internal static unsafe class Bf16Convolution
 
     /// <summary>Whether maps and weights have sides that the kernels can deal out.</summary>
     public static bool Suits(Tensor x, Tensor weight) =>
-        Bf16Product.IsAvailable && weight.size(0) % LeastInputs == 0 && weight.size(1) % LeastInputs == 0 && x.size(3) % 8 == 0;
+        Bf16Product.IsAvailable && weight.size(0) % LeastInputs == 0 && weight.size(1) % LeastInputs == 0 && x.size(3) % 8 == 0 && x.size(2) * x.size(3) % Tiles.Lanes == 0;
 
     /// <summary>Fills <paramref name="y"/>, [B, O, H, W], with the convolution of <paramref name="x"/>, [B, C, H, W]; all dense, as the weight, [O, C, k, k].</summary>
     public static void Run(Tensor x, Tensor weight, Tensor? bias, Tensor y)
@@ -134,7 +134,7 @@ internal static unsafe class Bf16Convolution
             for (var pixel = 0; pixel < size.Pixels; pixel += Tiles.Lanes) Tiles.Turn(sums + (long)pixel * columns + c, columns, windows + (long)c * size.Pixels + pixel, size.Pixels);
         for (var c = 0; c < count; c++)
         {
-            Convolution.Fold(windows + (long)c * taps * size.Pixels, plane, size);
+            Convolution.Fold(windows + (long)c * taps * size.Pixels, size.Pixels, plane, size);
             for (var y = 0; y < size.Height; y++) Numbers.ToBf16(size.Inside(plane, y), dx + (long)(channel + c) * size.Pixels + y * size.Width, size.Width, 1);
         }
         Bf16Product.Release();

@@ -99,16 +99,17 @@ internal static unsafe class Convolution
             var (first, end) = Team.Piece(piece % parts, parts, images, 1);
             var (taps, count) = (size.Side * size.Side, Math.Min(group, size.Inputs - channel));
             var rows = count * taps;
-            var map = (long)Tiles.RoundUp(rows, Tiles.Rows) * size.Pixels;
-            var packing = Tiles.RoundUp(rows, Tiles.Rows) * Depth;
-            var scratch = Scratch.Of(Scratch.Whole((end - first) * map) + Scratch.Whole(size.Plane) + Scratch.Whole(packing));
-            float* windows = scratch.Cut((end - first) * map), plane = scratch.Cut(size.Plane), packed = scratch.Cut(packing);
+            var lanes = Tiles.RoundUp(size.Pixels, Tiles.Lanes);
+            var map = (long)Tiles.RoundUp(rows, Tiles.Rows) * lanes;
+            var (packing, copy) = (Tiles.RoundUp(rows, Tiles.Rows) * Depth, lanes == size.Pixels ? 0 : Depth * lanes);
+            var scratch = Scratch.Of(Scratch.Whole((end - first) * map) + Scratch.Whole(size.Plane) + Scratch.Whole(packing) + Scratch.Whole(copy));
+            float* windows = scratch.Cut((end - first) * map), plane = scratch.Cut(size.Plane), packed = scratch.Cut(packing), copied = scratch.Cut(copy);
             Gradients(weight + channel * taps, size.Outputs, dy, add: false);
             if (Beside is var (second, gradient)) Gradients(second.At(0, channel * taps), second.Rows, (float*)gradient, add: true);
             for (var image = first; image < end; image++)
                 for (var c = 0; c < count; c++)
                 {
-                    Fold(windows + (image - first) * map + (long)c * taps * size.Pixels, plane, size);
+                    Fold(windows + (image - first) * map + (long)c * taps * lanes, lanes, plane, size);
                     for (var y = 0; y < size.Height; y++) new Span<float>(size.Inside(plane, y), size.Width).CopyTo(new(dx + ((long)image * size.Inputs + channel + c) * size.Pixels + y * size.Width, size.Width));
                 }
 
@@ -120,12 +121,20 @@ internal static unsafe class Convolution
                     var depth = Math.Min(Depth, outputs - k);
                     Pack(weight + (long)k * size.Window, size.Window, depth, rows, packed);
                     for (var image = first; image < end; image++)
-                        for (var column = 0; column < size.Pixels; column += Tiles.Columns)
+                    {
+                        var from = gradients + ((long)image * outputs + k) * size.Pixels;
+                        if (copy > 0)       // rows end within a vector
                         {
-                            var vectors = size.Pixels - column >= Tiles.Columns ? 2 : 1;
-                            float* from = gradients + ((long)image * outputs + k) * size.Pixels + column, to = windows + (image - first) * map + column;
-                            for (var row = 0; row < rows; row += Tiles.Rows) Tiles.Product(vectors, depth, packed + row * depth, 1, Tiles.Rows, from, size.Pixels, to + (long)row * size.Pixels, size.Pixels, add);
+                            for (var o = 0; o < depth; o++) new Span<float>(from + o * size.Pixels, size.Pixels).CopyTo(new(copied + o * lanes, lanes));
+                            from = copied;
                         }
+                        for (var column = 0; column < lanes; column += Tiles.Columns)
+                        {
+                            var vectors = lanes - column >= Tiles.Columns ? 2 : 1;
+                            var to = windows + (image - first) * map + column;
+                            for (var row = 0; row < rows; row += Tiles.Rows) Tiles.Product(vectors, depth, packed + row * depth, 1, Tiles.Rows, from + column, lanes, to + (long)row * lanes, lanes, add);
+                        }
+                    }
                 }
             }
         }
@@ -154,6 +163,7 @@ internal static unsafe class Convolution
         for (var i = 0; i < count; i++) first[i] = (column + i) / size.Width * size.Wide + (column + i) % size.Width;
         var run = size.Width % Tiles.Lanes == 0 ? Tiles.Lanes : size.Width % 8 == 0 ? 8 : size.Width % 4 == 0 ? 4 : 1;      // pixels side by side
         if (count % run != 0) run = 1;
+        var filled = Tiles.RoundUp(count, Tiles.Lanes);
         for (var i = k; i < k + depth; i++, to += Tiles.Columns)
         {
             var (channel, tap) = (i / taps, i % taps);
@@ -166,19 +176,20 @@ internal static unsafe class Convolution
                     case 4: Vector128.Load(cell + first[j]).Store(to + j); break;
                     default: to[j] = cell[first[j]]; break;
                 }
-            for (var j = count; j < Tiles.Columns; j++) to[j] = 0;
+            for (var j = count; j < filled; j++) to[j] = 0;
         }
     }
 
     /// <summary>A channel's cells, each the sum over the windows it is in.</summary>
     /// <param name="windows">[k², H·W].</param>
+    /// <param name="stride">From one of its rows to the next.</param>
     /// <param name="plane">Receives the map with its border.</param>
-    public static void Fold(float* windows, float* plane, in Size size)
+    public static void Fold(float* windows, int stride, float* plane, in Size size)
     {
         new Span<float>(plane, (int)size.Plane).Clear();
         for (var tap = 0; tap < size.Side * size.Side; tap++)
             for (var y = 0; y < size.Height; y++)
-                Numbers.Add(windows + (long)tap * size.Pixels + y * size.Width, plane + (y + tap / size.Side) * size.Wide + tap % size.Side, size.Width);
+                Numbers.Add(windows + (long)tap * stride + y * size.Width, plane + (y + tap / size.Side) * size.Wide + tap % size.Side, size.Width);
     }
 
     // [rows/8][depth][8] of the weight's rows, which lie side by side for each output.

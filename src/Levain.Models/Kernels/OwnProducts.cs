@@ -48,7 +48,7 @@ public static class OwnProducts
     private static bool KeepsSize(LayerShape shape) =>
         shape.Stride == (1, 1) && shape.Kernel.H == shape.Kernel.W && shape.Padding == (shape.Kernel.H / 2, shape.Kernel.H / 2) && shape.Kernel.H % 2 == 1;
 
-    private static bool IsSmall(Tensor map, Tensor weight, long most) => map.size(2) * map.size(3) <= most && map.size(2) * map.size(3) % Tiles.Lanes == 0 && weight.is_contiguous();
+    private static bool IsSmall(Tensor map, Tensor weight, long most) => map.size(2) * map.size(3) <= most && weight.is_contiguous();
 
     private static bool IsWide(Tensor map) => map.size(2) * map.size(3) >= WideBf16Map;
 

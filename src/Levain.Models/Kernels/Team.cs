@@ -12,7 +12,17 @@ namespace Levain.Models;
 /// </remarks>
 internal static unsafe class Team
 {
-    private static readonly delegate* unmanaged<delegate* unmanaged<nint, void>, nint, uint, uint, void> parallel = Find();
+    private static readonly delegate* unmanaged<delegate* unmanaged<nint, void>, nint, uint, uint, void> parallel;
+    private static readonly delegate* unmanaged<int> member;        // which of the team's threads this is
+
+    static Team()
+    {
+        var folder = NativeLibraries.Folder;
+        var library = OperatingSystem.IsLinux() && Directory.Exists(folder) ? Directory.EnumerateFiles(folder, "libgomp*.so*").FirstOrDefault() : null;
+        if (library is null || !NativeLibrary.TryLoad(library, out var gomp) || !NativeLibrary.TryGetExport(gomp, "GOMP_parallel", out var run) || !NativeLibrary.TryGetExport(gomp, "omp_get_thread_num", out var number)) return;
+        parallel = (delegate* unmanaged<delegate* unmanaged<nint, void>, nint, uint, uint, void>)run;
+        member = (delegate* unmanaged<int>)number;
+    }
 
     private const int PiecesPerThread = 2;
 
@@ -53,7 +63,7 @@ internal static unsafe class Team
             Parallel.For(0, count, new ParallelOptions { MaxDegreeOfParallelism = threads }, piece);
             return;
         }
-        var work = new Work(count, piece);
+        var work = new Work(threads, count, piece);
         var handle = GCHandle.Alloc(work);
         try
         {
@@ -67,33 +77,36 @@ internal static unsafe class Team
     }
 
     [UnmanagedCallersOnly]
-    private static void Enter(nint handle) => ((Work)GCHandle.FromIntPtr(handle).Target!).Share();
+    private static void Enter(nint handle) => ((Work)GCHandle.FromIntPtr(handle).Target!).Share(member());
 
-    private static delegate* unmanaged<delegate* unmanaged<nint, void>, nint, uint, uint, void> Find()
+    // Every thread has a stretch of pieces of its own, the same one operation after operation: what it wrote last it finds in its own cache. Who is done helps the others.
+    private sealed class Work(int threads, int count, Action<int> piece)
     {
-        var library = OperatingSystem.IsLinux() && Directory.Exists(NativeLibraries.Folder) ? Directory.EnumerateFiles(NativeLibraries.Folder, "libgomp*.so*").FirstOrDefault() : null;
-        return library is not null && NativeLibrary.TryLoad(library, out var gomp) && NativeLibrary.TryGetExport(gomp, "GOMP_parallel", out var entry)
-            ? (delegate* unmanaged<delegate* unmanaged<nint, void>, nint, uint, uint, void>)entry : null;
-    }
+        private const int Apart = 16;       // integers of a line of the cache
 
-    private sealed class Work(int count, Action<int> piece)
-    {
-        private int next;
+        private readonly int[] taken = new int[threads * Apart];
 
         public ExceptionDispatchInfo? Failure { get; private set; }
 
         // No exception may pass through native frames.
-        public void Share()
+        public void Share(int thread)
         {
             try
             {
-                for (var i = Interlocked.Increment(ref next) - 1; i < count; i = Interlocked.Increment(ref next) - 1) piece(i);
+                for (var other = 0; other < threads; other++) Take((thread + other) % threads);
             }
             catch (Exception failure)
             {
                 Failure = ExceptionDispatchInfo.Capture(failure);
-                Volatile.Write(ref next, count);
+                for (var i = 0; i < threads; i++) Volatile.Write(ref taken[i * Apart], count);
             }
+        }
+
+        private void Take(int stretch)
+        {
+            var (first, end) = ((int)((long)count * stretch / threads), (int)((long)count * (stretch + 1) / threads));
+            ref var next = ref taken[stretch * Apart];
+            for (var i = first + Interlocked.Increment(ref next) - 1; i < end; i = first + Interlocked.Increment(ref next) - 1) piece(i);
         }
     }
 }

@@ -45,6 +45,8 @@ public sealed class OwnProductsTests
     [InlineData(17, 24, 3, 8, 16)]
     [InlineData(64, 40, 3, 16, 16)]
     [InlineData(20, 9, 5, 16, 3)]
+    [InlineData(160, 700, 3, 2, 2)]         // maps smaller than a vector, more outputs than are packed together
+    [InlineData(30, 50, 3, 5, 7)]
     public void A_layer_goes_forwards_and_backwards_as_libtorch_does(int inputs, int outputs, int kernel, int height, int width)
     {
         if (!Engine.OwnKernels) return;
@@ -108,6 +110,8 @@ public sealed class OwnProductsTests
     [InlineData(3, 30, 40, 9, 16, 24, 2)]
     [InlineData(3, 70, 64, 40, 8, 8, 1)]           // more ranks than lie side by side
     [InlineData(5, 16, 33, 20, 16, 16, 2)]
+    [InlineData(3, 130, 160, 16, 2, 2, 2)]         // maps smaller than a vector
+    [InlineData(3, 40, 40, 33, 5, 9, 1)]
     public void A_layer_and_its_low_rank_product_go_both_ways_as_libtorch_does(int kernel, int inputs, int outputs, int rank, int height, int width, int threads)
     {
         if (!Engine.OwnKernels) return;
