@@ -43,7 +43,9 @@ public sealed class GEGLU : Module<Tensor, Tensor>
     public override Tensor forward(Tensor x)
     {
         using var scope = NewDisposeScope();
-        var halves = proj.call(x).chunk(2, -1);
+        var wide = proj.call(x);
+        if (GatedGelu.Suits(wide)) return FusedGate.Run(wide).MoveToOuterDisposeScope();
+        var halves = wide.chunk(2, -1);
         return (halves[0] * functional.gelu(halves[1])).MoveToOuterDisposeScope();
     }
 }
