@@ -7,7 +7,7 @@ namespace Levain.Models;
 /// <remarks>Dao et al. 2022, https://arxiv.org/abs/2205.14135, algorithm 4: dS = P∘(dP − Σ dy∘y). Keys lie in the lanes.</remarks>
 internal static unsafe class AttentionBackward
 {
-    private const int KeyTiles = 4, QueryBlock = 64, PiecesPerThread = 2;
+    private const int KeyTiles = 4, QueryBlock = 64;
 
     /// <summary>Keys that are dealt out together.</summary>
     public const int KeyBlock = KeyTiles * Tiles.Columns;
@@ -28,7 +28,7 @@ internal static unsafe class AttentionBackward
         var (heads, queries) = (work.Q.Count, work.Q.Tokens);
         var blocks = (work.K.Tokens + KeyBlock - 1) / KeyBlock;
         var threads = Team.For(5L * heads * queries * work.K.Tokens * work.Q.Width);
-        var splits = Math.Clamp((PiecesPerThread * threads + heads - 1) / heads, 1, blocks);
+        var splits = Team.Pieces(threads, heads, blocks, 1);
         var size = (long)Tiles.RoundUp(queries, Tiles.Rows) * Tiles.RoundUp(work.Q.Width, Tiles.Lanes);
         var bf16 = work.Q.SuitsBf16 && work.K.SuitsBf16 && work.V.SuitsBf16 && work.Gradient.SuitsBf16;
         var partials = splits > 1 && work.Wanted.Q ? new float[splits * heads * size] : [];
@@ -38,7 +38,7 @@ internal static unsafe class AttentionBackward
             Team.Run(threads, heads * splits, piece =>
             {
                 var (head, part) = (piece / splits, piece % splits);
-                var (fromBlock, toBlock) = (blocks * part / splits, blocks * (part + 1) / splits);
+                var (fromBlock, toBlock) = Team.Piece(part, splits, blocks, 1);
                 var into = memory == 0 ? null : (float*)memory + piece * size;
                 if (bf16) Bf16AttentionBackward.Head(work, head, fromBlock, toBlock, into);
                 else Head(work, head, fromBlock, toBlock, into);

@@ -12,6 +12,7 @@ internal static unsafe class Convolution
 {
     private const int Depth = 512;
 
+    // Channels whose gradient is found together, and floats of their windows: of one image, of all images of a piece. Beyond, they leave the cache.
     private const int MostChannels = 16, WindowFloats = 1 << 16, AllWindowFloats = 1 << 18;
 
     /// <summary>A low-rank product beside a convolution.</summary>
@@ -74,7 +75,7 @@ internal static unsafe class Convolution
     /// <summary>The way back of a batch, in pieces: a group of channels in some images.</summary>
     public sealed class WayBack(Size size, int images, float* dy, float* weight, float* dx)
     {
-        // The more channels are found together, the longer the pieces of weight that are read, until their windows leave the cache.
+        // The more channels, the longer the pieces of weight that are read.
         private readonly int group = Math.Max(Tiles.Rows, Math.Min(MostChannels, WindowFloats / (size.Pixels * size.Side * size.Side)) / Tiles.Rows * Tiles.Rows);
         private int parts = 1;
 

@@ -55,7 +55,7 @@ internal static unsafe class Gemm
         });
     }
 
-    /// <summary>Makes a block of a matrix: [depth, 32] with rows from k on of so many columns; columns that are missing become zero.</summary>
+    /// <summary>Makes a block of a matrix: [depth, 32] with rows from k on of so many columns; columns that are missing become zero, up to the next sixteen.</summary>
     public delegate void Maker(int k, int depth, int column, int count, float* to);
 
     /// <summary>Products, c = a·b or c += a·b, with columns of one b that are made when they are needed, on this thread alone.</summary>

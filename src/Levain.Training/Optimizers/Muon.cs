@@ -130,7 +130,7 @@ internal sealed unsafe class MuonRule : UpdateRule
     {
         if (tensors.Count == 0) return;
         var (p, g, m) = (ElementLoop.Address<float>(Values), ElementLoop.Address<float>(Gradients), ElementLoop.Address<float>(momentum));
-        var mix = new MomentumMix((float)(Momentum ?? options.Momentum), options.Nesterov);
+        var mix = new MomentumMix(Momentum ?? options.Momentum, options.Nesterov);
         (int Rows, int Columns) shape(TrainedTensor tensor) => ((int)tensor.Shape[0], (int)(tensor.Length / tensor.Shape[0]));
         var side = tensors.Max(tensor => Math.Min(shape(tensor).Rows, shape(tensor).Columns));
         Parallel.ForEach(tensors, new ParallelOptions { MaxDegreeOfParallelism = get_num_threads() }, () => new NewtonSchulz(side), (tensor, _, desk) =>
