@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Levain.Core;
 using Levain.Training.Elements;
 using static TorchSharp.torch;
@@ -170,6 +171,7 @@ internal sealed unsafe class AdaFactorRule : UpdateRule
         public static Streams Reads => Streams.Gradient | Streams.A;
         public static Streams Writes => Streams.Sums;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             var u = x.G * row * x.A;
@@ -182,6 +184,7 @@ internal sealed unsafe class AdaFactorRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A;
         public static Streams Writes => Streams.Parameter;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L> => x.P = x.P * stay - x.G * row * x.A * length;
     }
 
@@ -190,6 +193,7 @@ internal sealed unsafe class AdaFactorRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A | Streams.B;
         public static Streams Writes => Streams.Parameter | Streams.B;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             x.B = x.B * keep + x.G * row * x.A * (length * (1 - keep));

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Levain.Core;
 using Levain.Training.Elements;
 using static TorchSharp.torch;
@@ -66,6 +67,7 @@ internal sealed class AdadeltaRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A | Streams.B;
         public static Streams Writes => Streams.Parameter | Streams.A | Streams.B;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             var g = x.G + x.P * decay;

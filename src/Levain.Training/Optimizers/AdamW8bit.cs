@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Levain.Core;
 using Levain.Training.EightBit;
 using Levain.Training.Elements;
@@ -114,6 +115,7 @@ internal sealed class AdamW8bitRule(AdamW8bitOptions options, TrainedParameters 
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A | Streams.B;
         public static Streams Writes => Streams.Parameter | Streams.A | Streams.B;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             x.A = x.A * beta1 + x.G * (1 - beta1);

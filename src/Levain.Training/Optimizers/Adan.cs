@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Levain.Core;
 using Levain.Training.Elements;
 using static TorchSharp.torch;
@@ -88,6 +89,7 @@ internal sealed class AdanRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A | Streams.B | Streams.C | Streams.D;
         public static Streams Writes => Streams.Parameter | Streams.A | Streams.B | Streams.C | Streams.D;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             var change = (x.G - x.D) * earlier;

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Levain.Core;
 using Levain.Training.Elements;
 using static TorchSharp.torch;
@@ -127,6 +128,7 @@ internal sealed unsafe class CameRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.Gradient;
         public static Streams Writes => Streams.Gradient;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L> => x.G = x.G + x.P * decay;
     }
 
@@ -135,6 +137,7 @@ internal sealed unsafe class CameRule : UpdateRule
         public static Streams Reads => Streams.Gradient | Streams.A;
         public static Streams Writes => Streams.Gradient | Streams.Sums;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             x.G = x.G * row * x.A;
@@ -147,6 +150,7 @@ internal sealed unsafe class CameRule : UpdateRule
         public static Streams Reads => Streams.Gradient | Streams.A;
         public static Streams Writes => Streams.Gradient | Streams.A;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             var u = x.G * shrink;
@@ -160,6 +164,7 @@ internal sealed unsafe class CameRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.A | Streams.B;
         public static Streams Writes => Streams.Parameter;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L> => x.P = x.P * stay - x.B * row * x.A * rate;
     }
 }

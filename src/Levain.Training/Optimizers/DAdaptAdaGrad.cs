@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Levain.Core;
 using Levain.Training.Elements;
 using static TorchSharp.torch;
@@ -97,6 +98,7 @@ internal sealed class DAdaptAdaGradRule : UpdateRule
         public static Streams Writes => Streams.A | Streams.B | Streams.Sums;
 
         // Second and third are what this step adds to sums over all steps: the new part less the old one.
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             var g = x.G + x.P * decay;
@@ -115,6 +117,7 @@ internal sealed class DAdaptAdaGradRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.A | Streams.B | Streams.C;
         public static Streams Writes => Streams.Parameter;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L> => x.P = x.P * momentum + (x.C - x.B / (L.Root(x.A) + eps)) * (1 - momentum);
     }
 }

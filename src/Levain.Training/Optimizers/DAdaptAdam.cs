@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Levain.Training.Elements;
 using static TorchSharp.torch;
 
@@ -62,6 +63,7 @@ internal sealed class DAdaptAdamRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A | Streams.B | Streams.C;
         public static Streams Writes => Streams.A | Streams.B | Streams.C | Streams.Sums;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             var g = x.G + x.P * coupled;
@@ -80,5 +82,6 @@ internal readonly struct DAdaptMove(double decay, double eps) : IElementRule
     public static Streams Reads => Streams.Parameter | Streams.A | Streams.B;
     public static Streams Writes => Streams.Parameter;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L> => x.P = x.P * (1 - decay) - x.A / (L.Root(x.B) + eps);
 }

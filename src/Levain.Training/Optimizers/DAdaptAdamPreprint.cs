@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Levain.Training.Elements;
 using static TorchSharp.torch;
 
@@ -59,6 +60,7 @@ internal sealed class DAdaptAdamPreprintRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A | Streams.B | Streams.C;
         public static Streams Writes => Streams.A | Streams.B | Streams.C | Streams.Sums;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             var g = x.G + x.P * coupled;

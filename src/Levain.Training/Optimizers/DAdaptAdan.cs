@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Levain.Core;
 using Levain.Training.Elements;
 using static TorchSharp.torch;
@@ -123,6 +124,7 @@ internal sealed class DAdaptAdanRule : UpdateRule
     // Earlier is 0 where there is no earlier gradient to compare with.
     private readonly record struct Numbers(double Length, double Beta1, double Beta2, double Beta3, double Eps, double Earlier)
     {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public L Moments<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             var change = (x.G - x.E) * Earlier;
@@ -140,6 +142,7 @@ internal sealed class DAdaptAdanRule : UpdateRule
         public static Streams Reads => Streams.Gradient | Streams.A | Streams.B | Streams.C | Streams.D | Streams.E;
         public static Streams Writes => Streams.A | Streams.B | Streams.C | Streams.D | Streams.E | Streams.Sums;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             var scale = now.Moments(ref x);
@@ -155,6 +158,7 @@ internal sealed class DAdaptAdanRule : UpdateRule
         public static Streams Reads => Streams.Gradient | Streams.A | Streams.B | Streams.C | Streams.D | Streams.E;
         public static Streams Writes => Streams.A | Streams.B | Streams.C | Streams.D | Streams.E | Streams.Sums;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             x.Sum1 = x.G * x.D / (L.Root(x.C) + now.Eps);
@@ -169,6 +173,7 @@ internal sealed class DAdaptAdanRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.A | Streams.B | Streams.C;
         public static Streams Writes => Streams.Parameter;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L> => x.P = (x.P * first - (x.A + x.B * beta2) / (L.Root(x.C) + eps)) * (1 / after);
     }
 }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Levain.Core;
 using Levain.Training.Elements;
 using static TorchSharp.torch;
@@ -89,6 +90,7 @@ internal sealed class DAdaptSgdRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A;
         public static Streams Writes => Streams.A | Streams.Sums;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             var g = x.G + x.P * decay;
@@ -103,6 +105,7 @@ internal sealed class DAdaptSgdRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.A | Streams.B;
         public static Streams Writes => Streams.Parameter;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L> => x.P = x.P * momentum + (x.B - x.A) * (1 - momentum);
     }
 }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Levain.Training.Elements;
 using static TorchSharp.torch;
 
@@ -96,6 +97,7 @@ internal sealed unsafe partial class FactoredMoment
         public static Streams Reads => Streams.Gradient | Streams.A;
         public static Streams Writes => Streams.A | Streams.Sums;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             x.Sum1 = x.G * x.G + floor;

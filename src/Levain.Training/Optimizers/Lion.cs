@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Levain.Core;
 using Levain.Training.Elements;
 using static TorchSharp.torch;
@@ -75,6 +76,7 @@ internal sealed class LionRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A;
         public static Streams Writes => Streams.Parameter | Streams.A;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             x.P = x.P * (1 - decay) - L.Sign(x.A * beta1 + x.G * (1 - beta1)) * rate;

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Levain.Core;
 using Levain.Training.Elements;
 using static TorchSharp.torch;
@@ -194,6 +195,7 @@ internal sealed class ProdigyRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A | Streams.B | Streams.C | Streams.D;
         public static Streams Writes => Streams.A | Streams.B | Streams.C | Streams.Sums;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             var g = x.G + x.P * coupled;
@@ -210,6 +212,7 @@ internal sealed class ProdigyRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A | Streams.B;
         public static Streams Writes => Streams.A | Streams.Sums;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             var g = x.G + x.P * coupled;
@@ -224,6 +227,7 @@ internal sealed class ProdigyRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A | Streams.B;
         public static Streams Writes => Streams.A | Streams.B;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             var g = x.G + x.P * coupled;
@@ -237,6 +241,7 @@ internal sealed class ProdigyRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A;
         public static Streams Writes => Streams.A;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             var g = x.G + x.P * coupled;
@@ -249,6 +254,7 @@ internal sealed class ProdigyRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.A | Streams.B;
         public static Streams Writes => Streams.Parameter;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L> => x.P = x.P * (1 - decay) - x.A * length / (L.Root(x.B) + eps);
     }
 
@@ -257,6 +263,7 @@ internal sealed class ProdigyRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A;
         public static Streams Writes => Streams.Parameter;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L> => x.P = x.P * (1 - decay) - (x.G + x.P * coupled) * length / (L.Root(x.A) + eps);
     }
 }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Levain.Core;
 using Levain.Training.Elements;
 using static TorchSharp.torch;
@@ -89,6 +90,7 @@ internal sealed class RmsPropRule : UpdateRule
 
     private readonly record struct Numbers(double Rate, double Alpha, double Eps, double Decay, double Momentum)
     {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public L Scaled<L>(L p, L g, ref L square) where L : struct, ILanes<L>
         {
             g += p * Decay;
@@ -96,6 +98,7 @@ internal sealed class RmsPropRule : UpdateRule
             return g / (L.Root(square) + Eps);
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public L Scaled<L>(L p, L g, ref L square, ref L mean) where L : struct, ILanes<L>
         {
             g += p * Decay;
@@ -110,6 +113,7 @@ internal sealed class RmsPropRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A;
         public static Streams Writes => Streams.Parameter | Streams.A;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L> => x.P -= now.Scaled(x.P, x.G, ref x.A) * now.Rate;
     }
 
@@ -118,6 +122,7 @@ internal sealed class RmsPropRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A | Streams.B;
         public static Streams Writes => Streams.Parameter | Streams.A | Streams.B;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             x.B = x.B * now.Momentum + now.Scaled(x.P, x.G, ref x.A);
@@ -130,6 +135,7 @@ internal sealed class RmsPropRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A | Streams.B;
         public static Streams Writes => Streams.Parameter | Streams.A | Streams.B;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L> => x.P -= now.Scaled(x.P, x.G, ref x.A, ref x.B) * now.Rate;
     }
 
@@ -138,6 +144,7 @@ internal sealed class RmsPropRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A | Streams.B | Streams.C;
         public static Streams Writes => Streams.Parameter | Streams.A | Streams.B | Streams.C;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             x.C = x.C * now.Momentum + now.Scaled(x.P, x.G, ref x.A, ref x.B);

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Levain.Core;
 using Levain.Training.Elements;
 using static TorchSharp.torch;
@@ -70,6 +71,7 @@ internal sealed class RpropRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A | Streams.B;
         public static Streams Writes => Streams.Parameter | Streams.A | Streams.B;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             var (none, agrees) = (x.G * 0, x.G * x.A);

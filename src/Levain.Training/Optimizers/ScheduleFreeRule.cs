@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Levain.Training.Elements;
 using static TorchSharp.torch;
 
@@ -78,6 +79,7 @@ internal abstract class ScheduleFreeRule : UpdateRule
         /// <param name="y">The parameters.</param>
         /// <param name="z">The point that steps.</param>
         /// <param name="h">The direction, without decay.</param>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Go<L>(ref L y, ref L z, L h) where L : struct, ILanes<L>
         {
             h += y * Decay;
@@ -92,6 +94,7 @@ internal abstract class ScheduleFreeRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A;
         public static Streams Writes => Streams.Parameter | Streams.A;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L> => move.Go(ref x.P, ref x.A, x.G);
     }
 
@@ -101,6 +104,7 @@ internal abstract class ScheduleFreeRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A | Streams.B;
         public static Streams Writes => Streams.Parameter | Streams.A | Streams.B;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             x.B = x.B * beta2 + x.G * x.G * (1 - beta2);
@@ -114,6 +118,7 @@ internal abstract class ScheduleFreeRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A | Streams.B;
         public static Streams Writes => Streams.Parameter | Streams.A | Streams.B;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             x.B = x.B * beta2 + x.G * x.G * (1 - beta2);

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Levain.Core;
 using Levain.Training.Elements;
 using static TorchSharp.torch;
@@ -98,6 +99,7 @@ internal sealed class SgdRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.Gradient;
         public static Streams Writes => Streams.Parameter;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L> => x.P -= (x.G + x.P * now.Decay) * now.Rate;
     }
 
@@ -106,6 +108,7 @@ internal sealed class SgdRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A;
         public static Streams Writes => Streams.Parameter | Streams.A;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             x.A = x.A * now.Momentum + (x.G + x.P * now.Decay) * now.Share;
@@ -118,6 +121,7 @@ internal sealed class SgdRule : UpdateRule
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A;
         public static Streams Writes => Streams.Parameter | Streams.A;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
             var g = x.G + x.P * now.Decay;
