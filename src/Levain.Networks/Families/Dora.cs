@@ -58,11 +58,8 @@ internal sealed class Dora
         using var scope = NewDisposeScope();
         if (squared is null)
             using (no_grad()) squared = linalg.vector_norm(weight, 2, [1 - axis]).square().DetachFromDisposeScope();
-        // ‖w + Σ u·d‖² = ‖w‖² + 2·w·(Σ u·d) + ‖Σ u·d‖², row by row (or column by column): products as wide as the rank.
-        var (mixed, own) = OnOutput
-            ? (weight.mm(down.t()).mul(up).sum([1L]), up.mm(down.mm(down.t())).mul(up).sum([1L]))
-            : (up.t().mm(weight).mul(down).sum([0L]), up.t().mm(up).mm(down).mul(down).sum([0L]));
-        var length = squared.add(mixed, 2).add(own).clamp_min(Smallest).sqrt();
+        var lengths = OnOutput ? Pass.Run(new RowLengths(weight, squared), up, down) : Pass.Run(new RowLengths(weight.t(), squared), down.t(), up.t());
+        var length = lengths.clamp_min(Smallest).sqrt();
         return Factor(length, strength).MoveToOuterDisposeScope();
     }
 
