@@ -57,7 +57,7 @@ public static class KohyaDefects
         Never("K-27", "A prompt that begins like an option (\"n girl\") is read as one.", "An option stands behind \" --\" only."),
         Repeats("K-28", "Files saved by step count the epoch from 0 in ss_epoch.", "The epoch is counted from 1.", nameof(Compat.ZeroBasedStepEpoch)),
         Repeats("K-29", "The learning rates logged with a step are those of the next, and groups are logged again under numbers and wrong names.", "The rates that were used, once.", nameof(Compat.LogsNextRates)),
-        new("K-30", "An alpha that was never given is saved as a 64-bit whole number.", "The alpha is a 32-bit number.", DefectTreatment.Repeated),
+        new("K-30", "An alpha that was never given, or is a whole number in a config file, is saved as a 64-bit whole number.", "The alpha is a 32-bit number.", DefectTreatment.Repeated),
         Repeats("K-31", "A trained word's gradient is clipped by the length of the gradient of the whole token table.", "The word's own gradient counts.", nameof(Compat.WholeTableTrained)),
         Never("K-32", "train_db.py stops on an exception at the step at which its text encoder is to rest.", "The text encoder rests from then on; with the switch the setting is refused."),
         Never("K-33", "fine_tune.py stops on an exception where latents are not cached.", "It works; with the switch the setting is refused."),

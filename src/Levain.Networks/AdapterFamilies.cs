@@ -66,7 +66,7 @@ public sealed record AdapterFamily(
     /// <summary>Whether convolutions larger than 1×1, where they are adapted, have the rank and alpha of all others.</summary>
     public bool OneSize { get; init; }
 
-    /// <summary>K-30: whether an alpha that was never given is saved as a whole number; LyCORIS' LoCon, LoHa and LoKr make it a fraction.</summary>
+    /// <summary>K-30: whether a whole alpha is saved as one; LyCORIS' LoCon, LoHa and LoKr make it a fraction.</summary>
     public bool KeepsWholeAlpha
     {
         get => field || Origin == AdapterOrigin.Kohya;

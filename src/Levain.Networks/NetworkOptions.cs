@@ -73,7 +73,7 @@ public sealed record NetworkOptions
     /// <summary>As <see cref="LoraPlusRatio"/>, for the text encoder only; wins over it.</summary>
     public double? LoraPlusTextEncoderRatio { get; init; }
 
-    /// <summary>K-30: the alpha was never given to kohya, so its integer 1 is saved as int64. Only kohya's file bytes need it.</summary>
+    /// <summary>K-30: the alpha was never given to kohya or is a whole number in its config file, and so is saved as int64. Only kohya's file bytes need it.</summary>
     public bool WholeAlpha { get; init; }
 
     /// <summary>K-02: a network was made from a file before this one in kohya's process, and so resnets' linear layers and 1×1 convolutions are adapted without a convolution rank.</summary>

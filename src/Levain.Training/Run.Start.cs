@@ -34,7 +34,7 @@ public sealed partial class Run
     private Network StartNetwork()
     {
         using var scope = NewDisposeScope();
-        var options = settings.Network.ToOptions(wholeAlpha: settings.Kohya is { AlphaUntouched: true }, compat) with { GrownTargets = compat.TargetsGrow && settings.Model.Networks.Count > 0 };
+        var options = settings.Network.ToOptions(wholeAlpha: settings.Kohya?.Wholes.Contains("network_alpha") is true, compat) with { GrownTargets = compat.TargetsGrow && settings.Model.Networks.Count > 0 };
         if (settings.Network.Weights is not { } path) return Network.Create(options, Layers, random.Torch);
         using var file = TensorFile.Open(path);
         if (!settings.Network.RankFromWeights)

@@ -42,8 +42,11 @@ public abstract class TomlMap
     /// <summary>A text that may be left out.</summary>
     public abstract string? OptionalText(string key, string? now);
 
-    /// <summary>A file or folder. One that is not absolute starts from the folder of the file it is written in.</summary>
+    /// <summary>A file or folder. One that is not absolute starts from the folder of the file it is written in; a data URL stays as it is.</summary>
     public abstract string? OptionalPath(string key, string? now);
+
+    /// <summary>Whether a text holds a file's content instead of its path: <c>data:image/png;base64,…</c>.</summary>
+    public static bool IsDataUrl(string text) => text.StartsWith("data:", StringComparison.Ordinal);
 
     /// <summary>A choice that may be left out.</summary>
     public abstract T? OptionalChoice<T>(string key, T? now) where T : struct, Enum;

@@ -62,6 +62,7 @@ public sealed class TomlReader : TomlMap
     {
         null => now,
         { Value: string { Length: 0 } } => null,
+        { Value: string url } when IsDataUrl(url) => url,
         { Value: string path } entry => Path.GetFullPath(path, entry.Origin == "--set" ? Environment.CurrentDirectory : folder),
         var other => Wrong(key, other, "a path in quotes", now),
     };

@@ -81,7 +81,7 @@ public sealed class TomlWriter : TomlMap
     /// <inheritdoc/>
     public override string? OptionalPath(string key, string? now)
     {
-        var relative = now is null ? null : Path.GetRelativePath(folder, now);
+        var relative = now is null || IsDataUrl(now) ? null : Path.GetRelativePath(folder, now);
         Note(key, relative is null || relative.StartsWith("..") ? now : relative.Replace('\\', '/'));
         return now;
     }

@@ -31,8 +31,9 @@ public static partial class KohyaArguments
         var files = read ?? File.ReadAllText;
         var line = KohyaCommandLine.Read(KohyaTrainerNames.Find(trainer), arguments, files, problems);
         Refuse(line, problems);
+        foreach (var passed in line.Passed) notes?.Add(passed);
         foreach (var idle in line.Idle) notes?.Add($"--{idle.Name} changes nothing here: {char.ToLowerInvariant(idle.Says[0])}{idle.Says[1..]}");
-        var settings = Settings(line, files, problems);
+        var settings = Settings(line, files, problems, notes);
         if (line.Text("dataset_config") is { } config) (settings, dataset) = WithDatasets(settings, config, files, problems);
         Kinds(line, settings, problems);
         return (settings, problems);
@@ -50,17 +51,21 @@ public static partial class KohyaArguments
         {
             var value = line.Value(option.Name);
             if (value is false or null || value.Equals(option.Default)) continue;
+            if (option.Name is "resume_from_huggingface" && string.IsNullOrEmpty(line.Text("resume"))) continue;      // it only says what --resume names
+            if (option.Name is "save_state_to_huggingface" && !line.Flag("save_state") && !line.Flag("save_state_on_train_end")) continue;
             problems.Add($"--{option.Name}", value is true ? "is not supported." : $"is {Shown(value)}, which is not supported.", option.Says);
         }
         if (line.Text("log_with") is "wandb" or "all")
             problems.Add("--log_with", $"is {line.Text("log_with")}, which is not supported.", "Use tensorboard: Levain never sends anything anywhere.");
+        else if (line.Has("log_with") && !line.Has("logging_dir"))
+            problems.Add("--log_with", $"is {line.Text("log_with")} without --logging_dir, which kohya refuses.", "Name a folder with --logging_dir, or leave both out.");
         if (line.Trainer is KohyaTrainers.FineTune && !line.Has("in_json") && !line.Has("dataset_config"))
             problems.Add("--in_json", "is not given.", "Name the metadata file: fine_tune.py knows no folders of captions; train_db.py does.");
         if (line.Flag("network_train_unet_only") && line.Flag("network_train_text_encoder_only"))
             problems.Add("--network_train_text_encoder_only", "is given with --network_train_unet_only: nothing would be trained.", "Give one of them, or neither.");
     }
 
-    private static RunSettings Settings(KohyaCommandLine line, Func<string, string> files, Problems problems)
+    private static RunSettings Settings(KohyaCommandLine line, Func<string, string> files, Problems problems, ICollection<string>? notes)
     {
         var (network, networkArgs) = line.Trainer is KohyaTrainers.Network ? Network(line, problems) : (new(), null);
         var (optimizer, optimizerArgs) = Optimizer(line, problems);
@@ -134,7 +139,7 @@ public static partial class KohyaArguments
                 MaxBatches = line.Whole("max_validation_steps"),
                 Seed = line.Long("validation_seed"),
             },
-            Output = Output(line),
+            Output = Output(line, notes),
             Snapshots = new()
             {
                 WithSaves = line.Flag("save_state"),
@@ -158,18 +163,28 @@ public static partial class KohyaArguments
             {
                 NetworkModule = line.Text("network_module") ?? "None",
                 NetworkDim = line.Whole("network_dim"),
-                AlphaUntouched = !line.Has("network_alpha"),
+                Wholes = line.Wholes,
+                ShortCaptionSaid = line.Whole("max_token_length") is ModelSettings.ShortCaption,
                 NetworkArgs = networkArgs,
                 OptimizerArgs = optimizerArgs,
                 FromDatasetFile = line.Has("dataset_config"),
-                WarmupSteps = line.Has("lr_warmup_steps") && line.Value("lr_warmup_steps") is StepsOrShare warmup ? warmup is { Steps: 0 } ? "0.0" : PythonText.Repr(warmup.Steps ?? (object)warmup.Share!.Value) : "0",
+                WarmupSteps = line.Has("lr_warmup_steps") && line.Value("lr_warmup_steps") is StepsOrShare warmup ? warmup is { Steps: 0 } && !line.Wholes.Contains("lr_warmup_steps") ? "0.0" : PythonText.Repr(warmup.Steps ?? (object)warmup.Share!.Value) : "0",
                 LowMemory = line.Flag("lowram"),
                 Validation = [line.Value("validation_seed"), line.Value("validation_split"), line.Value("max_validation_steps"), line.Value("validate_every_n_epochs"), line.Value("validate_every_n_steps")],
             },
         };
     }
 
-    private static OutputSettings Output(KohyaCommandLine line) => new()
+    // A data URL stays as it is; kohya goes on without a file that is not there.
+    private static string? Thumbnail(KohyaCommandLine line, ICollection<string>? notes)
+    {
+        if (line.Text("metadata_thumbnail") is not { } given || TomlMap.IsDataUrl(given)) return line.Text("metadata_thumbnail");
+        if (File.Exists(given)) return FullPath(given);
+        notes?.Add($"--metadata_thumbnail names {given}, which is not there: the file has no thumbnail.");
+        return null;
+    }
+
+    private static OutputSettings Output(KohyaCommandLine line, ICollection<string>? notes) => new()
     {
         Folder = FullPath(line.Text("output_dir")) ?? Environment.CurrentDirectory,
         Name = line.Text("output_name") ?? line.Text("token_string"),
@@ -189,7 +204,7 @@ public static partial class KohyaArguments
         Tags = line.Text("metadata_tags"),
         TriggerPhrase = line.Text("metadata_trigger_phrase"),
         UsageHint = line.Text("metadata_usage_hint"),
-        Thumbnail = FullPath(line.Text("metadata_thumbnail")),
+        Thumbnail = Thumbnail(line, notes),
         MergedFrom = line.Text("metadata_merged_from"),
         Preprocessor = line.Text("metadata_preprocessor"),
         IsNegativeEmbedding = line.Text("metadata_is_negative_embedding"),

@@ -11,6 +11,8 @@ namespace Levain.Training.Kohya;
 internal sealed class KohyaCommandLine
 {
     private readonly Dictionary<string, object> given = [];
+    private readonly HashSet<string> wholes = [];
+    private readonly List<string> passed = [];
     private readonly Problems problems;
 
     private KohyaCommandLine(KohyaTrainers trainer, Problems problems) => (Trainer, this.problems) = (trainer, problems);
@@ -32,6 +34,12 @@ internal sealed class KohyaCommandLine
 
     /// <summary>Those of them that change nothing here, where they ask for something.</summary>
     public IEnumerable<KohyaOption> Idle => Given.Where(option => option.Standing is OptionStanding.NoEffect && Value(option.Name) is not false && !Equals(Value(option.Name), option.Default));
+
+    /// <summary>What a config file holds beside options, one sentence each: kohya takes no notice of it.</summary>
+    public IReadOnlyList<string> Passed => passed;
+
+    /// <summary>Options whose value is a whole number in a config file, which keeps it one whatever the option's kind; <c>network_alpha</c> is one by default.</summary>
+    public IReadOnlySet<string> Wholes => given.ContainsKey("network_alpha") ? wholes : new HashSet<string>(wholes) { "network_alpha" };
 
     public bool Has(string name) => given.ContainsKey(name);
 
@@ -175,18 +183,23 @@ internal sealed class KohyaCommandLine
             }
             if (Option(key) is not { } option)
             {
-                problems.Add($"{entry.Origin} {key}", $"is not an option of {Trainer.FileName()}.", Instead(key));
+                passed.Add($"{entry.Origin} {key} counts for nothing, as in kohya: it is not an option of {Trainer.FileName()}. {Instead(key)}");
                 continue;
             }
             if (onCommandLine.Contains(key)) continue;
+            wholes.Remove(key);
             switch (entry.Value)
             {
+                case long flag when option.Kind is OptionKind.Flag: given[key] = flag != 0; break;
+                case long whole when option.Kind is OptionKind.Number: given[key] = whole; break;
+                case (long)ModelSettings.ShortCaption when key == "max_token_length": given[key] = entry.Value; break;
                 case bool flag when option.Kind is OptionKind.Flag: given[key] = flag; break;
                 case List<TomlEntry> list when option.Kind is OptionKind.Texts or OptionKind.Numbers: Take(option, [.. list.Select(item => PythonText.Str(item.Value))]); break;
                 case List<TomlEntry> list when key == "resolution": Take(option, [string.Join(',', list.Select(item => PythonText.Str(item.Value)))]); break;
                 case long or double or string when option.Kind is not OptionKind.Flag: Take(option, [PythonText.Str(entry.Value)]); break;
                 default: problems.Add($"{entry.Origin} {key}", $"is {entry.Described}.", option.Kind is OptionKind.Flag ? "Give true or false." : "Give a text or a number."); break;
             }
+            if (entry.Value is long or List<TomlEntry> and [{ Value: long }, ..]) wholes.Add(key);
         }
     }
 

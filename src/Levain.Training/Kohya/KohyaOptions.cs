@@ -9,6 +9,7 @@ public static partial class KohyaOptions
     private const string Later = "Not in this version.";
     private const string OneProcess = "Levain trains in one process.";
     private const string Upload = "Upload the finished file yourself: Levain never sends anything anywhere.";
+    private const string Unsent = "Levain never sends anything anywhere.";
     private const string XlOnly = "For SDXL, which this version does not train; leave it out.";
     private const string OwnSnapshots = "Levain goes on from its own snapshots: levain train run.toml --resume.";
 
@@ -67,13 +68,13 @@ public static partial class KohyaOptions
         To("skip_until_initial_step", Flag, "snapshots.skip_done"),
         To("no_metadata", Flag, "output.metadata = false"),
         No("huggingface_repo_id", Text, Upload),
-        No("huggingface_repo_type", Text, Upload),
-        No("huggingface_path_in_repo", Text, Upload),
-        No("huggingface_token", Text, Upload),
-        No("huggingface_repo_visibility", Text, Upload),
+        Idle("huggingface_repo_type", Text, Unsent),
+        Idle("huggingface_path_in_repo", Text, Unsent),
+        Idle("huggingface_token", Text, Unsent),
+        Idle("huggingface_repo_visibility", Text, Unsent),
         No("save_state_to_huggingface", Flag, Upload),
         No("resume_from_huggingface", Flag, OwnSnapshots),
-        No("async_upload", Flag, Upload),
+        Idle("async_upload", Flag, Unsent),
         To("metadata_title", Text, "output.title"),
         To("metadata_author", Text, "output.author"),
         To("metadata_description", Text, "output.description"),
@@ -221,8 +222,8 @@ public static partial class KohyaOptions
         One("log_with", Text, "log.tensorboard", null, "tensorboard", "wandb", "all"),
         Idle("log_tracker_name", Text, "Every run has a log folder of its own."),
         Idle("log_tracker_config", Text, "There is nothing to configure."),
-        No("wandb_run_name", Text, Upload),
-        No("wandb_api_key", Text, Upload),
+        Idle("wandb_run_name", Text, Unsent),
+        Idle("wandb_api_key", Text, Unsent),
         Idle("log_config", Flag, "The run file lies beside its result."),
         Idle("console_log_level", Text, "Levain prints what matters."),
         Idle("console_log_file", Text, "Redirect standard error instead."),

@@ -112,17 +112,17 @@ public static class LoraMetadata
         Put("gradient_accumulation_steps", training.GradientAccumulation);
         Put("max_train_steps", plan.Length.Steps);
         Put("lr_warmup_steps", kohya?.WarmupSteps ?? PythonText.Repr(run.Schedule.Warmup.Write()));
-        Put("lr_scheduler", made ? $"adafactor:{PythonText.Repr(optimizer.LearningRate)}" : TomlMap.Spell(run.Schedule.Type.ToString()));
+        Put("lr_scheduler", made ? $"adafactor:{PythonText.Repr(AsGiven("learning_rate", optimizer.LearningRate))}" : TomlMap.Spell(run.Schedule.Type.ToString()));
         Put("network_module", kohya?.NetworkModule ?? ModuleOf(network));
         Put("network_dim", kohya is null ? network.Rank : kohya.NetworkDim);
-        Put("network_alpha", kohya is { AlphaUntouched: true } ? 1L : (object)network.EffectiveAlpha);
+        Put("network_alpha", network.EffectiveAlpha);
         Put("network_dropout", network.Dropout);
         Put("mixed_precision", precision);
         Put("full_fp16", false);
         Put("v2", false);
         Put("base_model_version", model.VParameterization ? "sd_v1_v" : "sd_v1");
         Put("clip_skip", model.ClipSkip);
-        Put("max_token_length", model.MaxTokenLength == ModelSettings.ShortCaption ? null : model.MaxTokenLength);
+        Put("max_token_length", model.MaxTokenLength == ModelSettings.ShortCaption && kohya is not { ShortCaptionSaid: true } ? null : model.MaxTokenLength);
         Put("cache_latents", run.LatentCache is not LatentCache.Off);
         Put("seed", training.Seed);
         Put("lowram", kohya?.LowMemory ?? false);
@@ -170,7 +170,9 @@ public static class LoraMetadata
         Put("epoch", reason is SaveReason.Step && run.Compat.ZeroBasedStepEpoch ? moment.Epoch - 1 : moment.Epoch);
         return texts;
 
-        void Put(string key, object? value) => texts[$"ss_{key}"] = PythonText.Str(value);
+        void Put(string key, object? value) => texts[$"ss_{key}"] = PythonText.Str(AsGiven(key, value));
+
+        object? AsGiven(string key, object? value) => kohya is null ? value : kohya.AsGiven(key, value);
 
         void Hashes(string what, string old, string full)
         {

@@ -1,3 +1,5 @@
+using System.Numerics;
+
 namespace Levain.Training.Settings;
 
 /// <summary>What a kohya command line said beyond the settings it stands for: kohya's metadata repeats some of it word for word.</summary>
@@ -9,8 +11,19 @@ public sealed record KohyaCommand
     /// <summary><c>--network_dim</c>; null where it was left out, and 4 is used.</summary>
     public int? NetworkDim { get; init; }
 
-    /// <summary>Whether <c>--network_alpha</c> was left out: kohya then saves the whole number 1 (K-30).</summary>
-    public bool AlphaUntouched { get; init; }
+    /// <summary>Options whose values are whole numbers where a command line gives decimals and switches: those that a config file holds as such, and <c>network_alpha</c> where it was left out (K-30).</summary>
+    public IReadOnlySet<string> Wholes { get; init; } = new HashSet<string>();
+
+    /// <summary>An option's value as kohya has it and prints it: whole where it was given so.</summary>
+    public object? AsGiven(string option, object? value) => value switch
+    {
+        double number when Wholes.Contains(option) => (BigInteger)number,
+        bool flag when Wholes.Contains(option) => flag ? 1 : 0,
+        _ => value,
+    };
+
+    /// <summary>Whether <c>max_token_length</c> is 75 in a config file: no command line takes what is meant without it.</summary>
+    public bool ShortCaptionSaid { get; init; }
 
     /// <summary><c>--network_args</c> in order, as written; null where there were none.</summary>
     public IReadOnlyList<KeyValuePair<string, string>>? NetworkArgs { get; init; }

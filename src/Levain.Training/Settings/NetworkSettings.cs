@@ -155,7 +155,7 @@ public sealed record NetworkSettings
     public int Block => Dylora.Block ?? (AdapterFamily?.Origin is AdapterOrigin.Lycoris ? LycorisBlock : 1);
 
     /// <summary>What the network room is asked for.</summary>
-    /// <param name="wholeAlpha">Whether the alpha is kohya's untouched whole number (K-30).</param>
+    /// <param name="wholeAlpha">Whether kohya holds the alpha as a whole number (K-30).</param>
     /// <param name="compat">Which of LyCORIS' mistakes are repeated.</param>
     /// <exception cref="SettingsException">The preset file cannot be read, although it was checked.</exception>
     public NetworkOptions ToOptions(bool wholeAlpha, Compat compat) => new()

@@ -59,7 +59,7 @@ public sealed record OutputSettings
     /// <summary>How to use it, stored in the file.</summary>
     public string? UsageHint { get; init; }
 
-    /// <summary>A picture stored in the file as a data URL.</summary>
+    /// <summary>A picture stored in the file as a data URL: a path, or the URL itself.</summary>
     public string? Thumbnail { get; init; }
 
     /// <summary>What it was merged from, stored in the file.</summary>
@@ -120,7 +120,7 @@ public sealed record OutputSettings
         Every(problems, "save_epoch_ratio", SaveEpochRatio);
         Every(problems, "keep_last_epochs", KeepLastEpochs);
         Every(problems, "keep_last_steps", KeepLastSteps);
-        problems.Require(Thumbnail is null || File.Exists(Thumbnail), "thumbnail", $"names {Thumbnail}, which is not there.", "Name a PNG, JPEG or WebP file.");
+        problems.Require(Thumbnail is null || TomlMap.IsDataUrl(Thumbnail) || File.Exists(Thumbnail), "thumbnail", $"names {Thumbnail}, which is not there.", "Name a PNG, JPEG or WebP file.");
     }
 
     internal static void Every(Problems problems, string name, int? every) =>

@@ -65,13 +65,13 @@ public sealed class GuiPresetTests
     [Fact]
     public void What_is_dropped_or_changed_is_told()
     {
-        var preset = Preset(new { LoRA_type = "Standard", noise_offset_type = "Multires", noise_offset = 0.1, multires_noise_iterations = 6, wandb_api_key = "k", epoch = 3, t5xxl_device = "cpu", gpu_ids = "0", enable_bucket = false });
+        var preset = Preset(new { LoRA_type = "Standard", noise_offset_type = "Multires", noise_offset = 0.1, multires_noise_iterations = 6, huggingface_repo_id = "a/b", wandb_api_key = "k", epoch = 3, t5xxl_device = "cpu", gpu_ids = "0", enable_bucket = false });
         Assert.Equal(
             [
                 "epoch = 3 counts for nothing, as in the form: max_train_steps = 1600 decides.",
                 "noise_offset = 0.1 counts for nothing: noise_offset_type is Multires.",
                 "seed was 0: a seed is drawn for each run.",
-                "wandb_api_key is dropped. Upload the finished file yourself: Levain never sends anything anywhere.",
+                "huggingface_repo_id is dropped. Upload the finished file yourself: Levain never sends anything anywhere.",
                 "Dropped, as they are for other models or for the form itself: t5xxl_device.",
             ], preset.Notes);
     }

@@ -104,9 +104,83 @@ public sealed class KohyaArgumentsTests(ITestOutputHelper output)
             lr_warmup_steps = "5%"
             network_dimm = 3
             """;
-        var (settings, problems) = KohyaArguments.Read([.. Base[..4], .. Base[6..], "--config_file", "c", "--network_dim", "6"], read: path => path == "c.toml" ? file : throw new FileNotFoundException());
+        var notes = new List<string>();
+        var (settings, problems) = KohyaArguments.Read([.. Base[..4], .. Base[6..], "--config_file", "c", "--network_dim", "6"], read: path => path == "c.toml" ? file : throw new FileNotFoundException(), notes: notes);
         Assert.Equal((6, 2, 640, true, 0.05), (settings.Network.Rank, settings.Network.ConvRank, settings.Dataset.Resolution!.Value.Height, settings.Dataset.Shared.ShuffleCaption, settings.Schedule.Warmup.Share));
-        Assert.Equal("c.toml(9,1) network_dimm: is not an option of train_network.py. Did you mean 'network_dim' or 'network_args'?", Assert.Single(problems.All).ToString());
+        Assert.Empty(problems.All);
+        Assert.Equal("c.toml(9,1) network_dimm counts for nothing, as in kohya: it is not an option of train_network.py. Did you mean 'network_dim' or 'network_args'?", Assert.Single(notes));
+    }
+
+    private static RunSettings ReadFile(string toml, params string[] more)
+    {
+        var (settings, problems) = KohyaArguments.Read([.. Base, "--config_file", "c", .. more], read: _ => toml);
+        Assert.Empty(problems.All);
+        return settings;
+    }
+
+    // argparse turns only the words of a command line into an option's kind.
+    [Theory]
+    [InlineData("learning_rate", "1", "1")]
+    [InlineData("learning_rate", "1.0", "1.0")]
+    [InlineData("network_alpha", "16", "16")]
+    [InlineData("network_dropout", "0", "0")]
+    [InlineData("gradient_checkpointing", "1", "1")]
+    [InlineData("gradient_checkpointing", "true", "True")]
+    public void Whole_numbers_of_a_config_file_stay_whole(string key, string value, string printed)
+    {
+        var settings = ReadFile($"{key} = {value}");
+        object? read = key switch
+        {
+            "learning_rate" => settings.Optimizer.LearningRate,
+            "network_alpha" => settings.Network.Alpha,
+            "network_dropout" => settings.Network.Dropout,
+            _ => settings.Training.Memory is Levain.Models.MemoryPolicy.Lean,
+        };
+        Assert.Equal(printed, PythonText.Str(settings.Kohya!.AsGiven(key, read)));
+    }
+
+    [Fact]
+    public void The_command_line_makes_decimals_of_whole_numbers()
+    {
+        var settings = ReadFile("network_alpha = 16\nlr_warmup_steps = 0", "--network_alpha", "8", "--lr_warmup_steps", "0");
+        Assert.Equal(("8.0", "0.0"), (PythonText.Str(settings.Kohya!.AsGiven("network_alpha", settings.Network.Alpha)), settings.Kohya.WarmupSteps));
+        Assert.Equal("0", ReadFile("lr_warmup_steps = 0").Kohya!.WarmupSteps);
+    }
+
+    [Fact]
+    public void A_config_file_switches_by_numbers_and_may_name_the_usual_length()
+    {
+        var settings = ReadFile("persistent_data_loader_workers = 1\nshuffle_caption = 0\nmax_token_length = 75\ntext_encoder_lr = [1, 1]");
+        Assert.Equal((true, false, 75, true), (settings.Training.PersistentWorkers, settings.Dataset.Shared.ShuffleCaption, settings.Model.MaxTokenLength, settings.Kohya!.ShortCaptionSaid));
+        Assert.Equal("1", PythonText.Str(settings.Kohya.AsGiven("text_encoder_lr", settings.Optimizer.TextEncoderLearningRate)));
+        Assert.Contains(Read("--max_token_length", "75").Problems.All, problem => problem.Where == "--max_token_length");
+    }
+
+    [Theory]
+    [InlineData("--wandb_run_name x", null)]
+    [InlineData("--huggingface_token x --huggingface_repo_type model --async_upload", null)]
+    [InlineData("--huggingface_repo_id a/b", "--huggingface_repo_id")]
+    [InlineData("--resume_from_huggingface", null)]
+    [InlineData("--resume_from_huggingface --resume a/b", "--resume_from_huggingface")]
+    [InlineData("--save_state_to_huggingface", null)]
+    [InlineData("--save_state_to_huggingface --save_state", "--save_state_to_huggingface")]
+    [InlineData("--log_with tensorboard", "--log_with")]
+    [InlineData("--log_with tensorboard --logging_dir l", null)]
+    public void What_would_send_nothing_is_let_pass(string words, string? refused)
+    {
+        var (_, problems) = KohyaArguments.Read([.. Base, .. words.Split(' ')]);
+        Assert.Equal(refused is null ? [] : [refused], problems.All.Select(problem => problem.Where));
+    }
+
+    [Fact]
+    public void A_thumbnail_may_be_a_data_url_or_missing()
+    {
+        var settings = Read("--metadata_thumbnail", "data:image/png;base64,AAAA").Settings;
+        Assert.Equal("data:image/png;base64,AAAA", settings.Output.Thumbnail);
+        Assert.Contains("thumbnail = \"data:image/png;base64,AAAA\"", settings.ToToml(Environment.CurrentDirectory));
+        var (without, problems) = Read("--metadata_thumbnail", "missing.png");
+        Assert.Empty(problems.All);
+        Assert.Null(without.Output.Thumbnail);
     }
 
     [Fact]
