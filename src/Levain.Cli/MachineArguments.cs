@@ -47,6 +47,7 @@ internal sealed class MachineArguments
                 _ when run.Compatibility is Compatibility.Kohya => torch.ScalarType.Float32,
                 _ => Enum.TryParse<torch.ScalarType>(was(PrecisionKey), out var dtype) ? dtype : null,
             },
+            WideVae = run.Model.WideVae,
             Threads = given.GetValue(Threads) ?? run.Training.Threads ?? (int.TryParse(was(ThreadsKey), CultureInfo.InvariantCulture, out var threads) ? threads : 0),
             ProductsByConvolution = bool.TryParse(was(ProductsKey), out var products) ? products : null,
             OwnKernels = bool.TryParse(was(KernelsKey), out var own) ? own : null,

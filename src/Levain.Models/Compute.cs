@@ -30,6 +30,9 @@ public sealed record Compute(torch.Device Device, torch.ScalarType Dtype, Memory
     /// <summary>Whether <see cref="Dtype"/> is what the machine does best rather than what the user asked for; a model too small to gain by it then stays in fp32.</summary>
     public bool ChosenByMachine { get; init; }
 
+    /// <summary>Whether the autoencoder computes in fp32 whatever <see cref="Dtype"/> is.</summary>
+    public bool WideVae { get; init; }
+
     /// <summary>fp32 on the CPU: the reference's arithmetic.</summary>
     public static Compute Cpu { get; } = new(torch.CPU, torch.ScalarType.Float32);
 }

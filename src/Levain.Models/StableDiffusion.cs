@@ -108,7 +108,7 @@ public sealed class StableDiffusion : IDisposable
     }
 
     // fp16 overflows inside the autoencoder of SD 1.
-    private Compute VaeCompute => Compute.Dtype == ScalarType.Float16 ? Compute with { Dtype = ScalarType.Float32 } : Compute;
+    private Compute VaeCompute => Compute.WideVae || Compute.Dtype == ScalarType.Float16 ? Compute with { Dtype = ScalarType.Float32 } : Compute;
 
     // fp32 of what the file has in 16 bits are the same numbers, so weights can stay in the file's pages and be widened for the moment of their use. A pass
     // becomes 2 % slower by it: little where pictures are drawn, too much where a part is trained.

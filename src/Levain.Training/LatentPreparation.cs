@@ -60,7 +60,7 @@ internal static class LatentPreparation
             hash.AppendData(System.Text.Encoding.UTF8.GetBytes(name));
             hash.AppendData(weight.detach().to_type(width).cpu().contiguous().bytes);
         }
-        return $"{Convert.ToHexStringLower(hash.GetHashAndReset())[..32]}-{model.Compute.Dtype}";
+        return $"{Convert.ToHexStringLower(hash.GetHashAndReset())[..32]}-{width}";
     }
 
     // Runs on the caller's thread, so events keep their order.

@@ -61,7 +61,7 @@ public static class Engine
     internal static Compute Choose(EngineOptions options)
     {
         var device = Choose(options.Device);
-        return new(device, Choose(options.Dtype, device), options.Memory) { ChosenByMachine = options.Dtype is null };
+        return new(device, Choose(options.Dtype, device), options.Memory) { ChosenByMachine = options.Dtype is null, WideVae = options.WideVae };
     }
 
     private static Device Choose(string name)

@@ -11,6 +11,9 @@ public sealed record EngineOptions
     /// <summary>Type of the base model's weights and activations: fp32, bf16, or on a GPU fp16; null for bf16 where the device is clearly faster with it, else fp32.</summary>
     public ScalarType? Dtype { get; init; }
 
+    /// <summary>Whether the autoencoder computes in fp32 in any case; in fp16 it always does.</summary>
+    public bool WideVae { get; init; }
+
     /// <summary>Threads of one operation; 0 for one per physical core.</summary>
     public int Threads { get; init; }
 

@@ -77,6 +77,7 @@ public static partial class KohyaArguments
             {
                 Base = FullPath(line.Text("pretrained_model_name_or_path")),
                 Vae = FullPath(line.Text("vae")),
+                WideVae = line.Flag("no_half_vae"),
                 Networks = BaseNetworks(line),
                 ClipSkip = line.Whole("clip_skip"),
                 MaxTokenLength = line.Whole("max_token_length") ?? ModelSettings.ShortCaption,

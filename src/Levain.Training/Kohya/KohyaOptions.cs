@@ -25,7 +25,7 @@ public static partial class KohyaOptions
         To("vae", Text, "model.vae"),
         Idle("tokenizer_cache_dir", Text, "The tokenizer is built in."),
         Idle("disable_mmap_load_safetensors", Flag, "Files are always mapped; nothing is read twice."),
-        Idle("no_half_vae", Flag, "The VAE always computes in 32 bits."),
+        To("no_half_vae", Flag, "model.wide_vae"),
         Idle("lowram", Flag, "Weights are loaded straight to where they are used."),
         Idle("highvram", Flag, "Nothing is moved to and fro."),
 

@@ -35,6 +35,9 @@ public sealed record ModelSettings
     /// <summary>A VAE in place of the base's own; null keeps the base's.</summary>
     public string? Vae { get; init; }
 
+    /// <summary>The VAE computes in 32 bits whatever the run's precision; in fp16 it always does. Default false.</summary>
+    public bool WideVae { get; init; }
+
     /// <summary>Networks merged into the base before training, in order; the result is trained upon them, and works only with them. Default none.</summary>
     public IReadOnlyList<BaseNetwork> Networks { get; init; } = [];
 
@@ -61,6 +64,7 @@ public sealed record ModelSettings
     {
         Base = map.OptionalPath("base", model.Base),
         Vae = map.OptionalPath("vae", model.Vae),
+        WideVae = map.Flag("wide_vae", model.WideVae),
         Networks = map.Tables("networks", model.Networks, () => new(), BaseNetwork.Map),
         ClipSkip = map.OptionalWhole("clip_skip", model.ClipSkip),
         MaxTokenLength = map.Whole("max_token_length", model.MaxTokenLength),

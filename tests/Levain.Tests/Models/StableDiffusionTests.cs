@@ -34,6 +34,17 @@ public sealed class StableDiffusionTests
     }
 
     [Fact]
+    public void The_autoencoder_may_stay_in_fp32_beside_a_base_in_bf16()
+    {
+        using var scope = NewDisposeScope();
+        using var frozen = no_grad();
+        using var model = StableDiffusion.Open(TinyBase, Compute.Cpu with { Dtype = ScalarType.BFloat16, WideVae = true });
+        using var reference = StableDiffusion.Open(TinyBase, Compute.Cpu);
+        var picture = Synth.Input("picture", 1, 3, 64, 64);
+        UNetTests.Near(reference.Vae.Encode(picture).Mean, model.Vae.Encode(picture).Mean, tolerance: 0, "latents");
+    }
+
+    [Fact]
     public void Lean_memory_keeps_narrow_weights_and_computes_the_same_numbers()
     {
         using var scope = NewDisposeScope();
