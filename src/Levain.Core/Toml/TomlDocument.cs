@@ -1,11 +1,12 @@
 using System.Globalization;
+using System.Text.Json;
 using Tomlyn.Parsing;
 using Tomlyn.Syntax;
 
 namespace Levain.Core;
 
 /// <summary>One value of a TOML file and the place where it stands.</summary>
-/// <param name="Value">A <c>long</c>, <c>double</c>, <c>bool</c>, <c>string</c>, <see cref="TomlTable"/>, or a list of <see cref="TomlEntry"/>; a date stays the text it was.</param>
+/// <param name="Value">A <c>long</c>, <c>double</c>, <c>bool</c>, <c>string</c>, <see cref="TomlTable"/>, or a list of <see cref="TomlEntry"/>; a date stays the text it was, and JSON's null is <see cref="DBNull"/>.</param>
 /// <param name="Origin">File, line and column as <c>run.toml(12,8)</c>; <c>--set</c> for a value of the command line.</param>
 public sealed record TomlEntry(object Value, string Origin)
 {
@@ -18,6 +19,7 @@ public sealed record TomlEntry(object Value, string Origin)
         string text => $"the text \"{text}\"",
         TomlTable => "a table",
         IReadOnlyList<TomlEntry> list => $"a list of {list.Count}",
+        DBNull => "null",
         _ => "a date",
     };
 }
@@ -76,6 +78,38 @@ public sealed class TomlDocument
             document.Fill(table is TableArraySyntax ? Append(parent, path[^1], At(name, table.Span)) : document.Descend(parent, path[^1..], At(name, table.Span)), table.Items, name);
         }
         return document;
+    }
+
+    /// <summary>Reads the same tree from JSON, where a number with a point or an exponent is one with decimals; an error of form is added to <paramref name="problems"/>.</summary>
+    /// <param name="name">File name shown in messages.</param>
+    public static TomlDocument ParseJson(string text, string name, Problems problems)
+    {
+        try
+        {
+            if (Read(JsonElement.Parse(text), name).Value is TomlTable root) return new(root);
+            problems.Add(name, "is JSON without keys.", "Write an object: {\"datasets\": […]}.");
+        }
+        catch (JsonException exception)
+        {
+            problems.Add(name, $"is not JSON: {exception.Message}", "Mend the JSON there.");
+        }
+        return Empty();
+    }
+
+    private static TomlEntry Read(JsonElement value, string name)
+    {
+        switch (value.ValueKind)
+        {
+            case JsonValueKind.Object:
+                var table = new TomlTable();
+                foreach (var item in value.EnumerateObject()) table[item.Name] = Read(item.Value, name);
+                return new(table, name);
+            case JsonValueKind.Array: return new(value.EnumerateArray().Select(item => Read(item, name)).ToList(), name);
+            case JsonValueKind.True or JsonValueKind.False: return new(value.GetBoolean(), name);
+            case JsonValueKind.Number: return new(value.GetRawText().AsSpan().ContainsAny('.', 'e', 'E') || !value.TryGetInt64(out var whole) ? value.GetDouble() : (object)whole, name);
+            case JsonValueKind.String: return new(value.GetString()!, name);
+            default: return new(DBNull.Value, name);
+        }
     }
 
     /// <summary>

@@ -27,6 +27,7 @@ public static partial class KohyaArguments
             ColorAug = line.Flag("color_aug"),
             FaceCropAugRange = FaceRange(line.Text("face_crop_aug_range"), problems),
             AlphaMask = line.Flag("alpha_mask"),
+            CacheInfo = line.Flag("cache_info"),
             ShuffleCaption = line.Flag("shuffle_caption"),
             FlipAug = line.Flag("flip_aug"),
             RandomCrop = line.Flag("random_crop"),
@@ -56,36 +57,6 @@ public static partial class KohyaArguments
         return null;
     }
 
-    // kohya takes a dataset for one of masks where --masked_loss is given and all its subsets have them, else it does not know the key; for one of
-    // a metadata file where all have one.
-    private static void Kinds(KohyaCommandLine line, RunSettings settings, Problems problems)
-    {
-        for (var i = 0; i < settings.Datasets.Count; i++)
-        {
-            var subsets = settings.Datasets[i].Subsets;
-            var masked = subsets.Count(subset => subset.ConditioningDataDir is not null);
-            if (masked > 0 && !line.Flag("masked_loss"))
-                problems.Add($"datasets[{i}].subsets[{subsets.TakeWhile(subset => subset.ConditioningDataDir is null).Count()}].conditioning_data_dir", "is given without --masked_loss, which kohya refuses.", "Give --masked_loss too.");
-            else if (masked > 0 && masked < subsets.Count)
-                problems.Add($"datasets[{i}].subsets", $"has masks for {masked} of {subsets.Count} folders, which kohya refuses.", "Put the folders without masks into a dataset of their own.");
-            if (subsets.Count(subset => subset.MetadataFile is not null) is > 0 and var listed && listed < subsets.Count)
-                problems.Add($"datasets[{i}].subsets", $"has metadata files for {listed} of {subsets.Count} subsets, which kohya refuses.", "Put those without one into a dataset of their own.");
-        }
-    }
-
-    // kohya's schema asks for decimals in these three places, and elsewhere takes whole numbers too.
-    private static void Wholes(TomlTable table, Problems problems)
-    {
-        foreach (var key in table.Keys)
-        {
-            var entry = table[key]!;
-            var items = entry.Value as List<TomlEntry> ?? [entry];
-            foreach (var inner in items.Select(item => item.Value).OfType<TomlTable>()) Wholes(inner, problems);
-            if (key is "face_crop_aug_range" or "validation_split" or "network_multiplier" && items.Select(item => item.Value).OfType<long>().Any())
-                problems.Add($"{entry.Origin} {key}", "holds a whole number, which kohya refuses.", "Write it with decimals: 1.0.");
-        }
-    }
-
     private static IReadOnlyList<double>? FaceRange(string? text, Problems problems)
     {
         if (text is null) return null;
@@ -95,7 +66,7 @@ public static partial class KohyaArguments
         return null;
     }
 
-    private static (RunSettings, TomlDocument?) WithDatasets(RunSettings settings, string config, Func<string, string> files, Problems problems)
+    private static TomlDocument? DatasetFile(string config, Func<string, string> files, Problems problems)
     {
         string text;
         try
@@ -104,12 +75,30 @@ public static partial class KohyaArguments
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
-            problems.Add("--dataset_config", $"names {config}, which cannot be read.", "Name a TOML file that is there.");
-            return (settings, null);
+            problems.Add("--dataset_config", $"names {config}, which cannot be read.", "Name a TOML or JSON file that is there.");
+            return null;
         }
-        var document = TomlDocument.Parse(text, Path.GetFileName(config), problems);
-        Wholes(document.Root, problems);
-        return (TomlReader.Read(document, settings, Map, problems, Environment.CurrentDirectory), document);   // kohya's paths start from where it is called
+        var name = Path.GetFileName(config);
+        switch (Path.GetExtension(name).ToLowerInvariant())
+        {
+            case ".json": return TomlDocument.ParseJson(text, name, problems);
+            case ".toml" or "": return TomlDocument.Parse(text, name, problems);
+            default:
+                problems.Add("--dataset_config", $"names {name}, an ending that kohya refuses.", "Name a file that ends in .toml or .json.");
+                return null;
+        }
+    }
+
+    private static RunSettings WithDatasets(RunSettings settings, KohyaCommandLine line, TomlDocument document, ICollection<string>? notes, Problems problems)
+    {
+        // What the schema refuses is told by it alone.
+        var taken = new DatasetFileSchema(line.Trainer, line.Flag("masked_loss")).Check(document.Root, problems);
+        var read = TomlReader.Read(document, settings, Map, taken ? problems : new(), Environment.CurrentDirectory);   // kohya's paths start from where it is called
+        if (read.FilledDatasets is var filled && filled.Any(dataset => dataset.NetworkMultiplier is not 1))
+            notes?.Add("network_multiplier changes nothing here: kohya reads it and never uses it.");
+        if (filled.Any(dataset => dataset.Subsets.Any(subset => subset.CacheInfo is true || subset.CacheInfo is null && dataset.Shared.CacheInfo is true)) && !line.Flag("cache_info"))
+            notes?.Add("cache_info changes nothing here: headers and captions are read anew in a moment, and so are never stale.");
+        return HandedDown(WithoutAttributes(read, document.Root, line.Trainer, notes, problems));
 
         static RunSettings Map(RunSettings run, TomlMap map) => run with
         {
@@ -117,4 +106,61 @@ public static partial class KohyaArguments
             Datasets = map.Tables("datasets", run.Datasets, () => new(), DatasetSettings.Map),
         };
     }
+
+    // Class tokens of [general] are for folders without masks, and so is an alpha mask of the command line.
+    private static RunSettings HandedDown(RunSettings read) => read with
+    {
+        General = read.General with { Shared = read.General.Shared with { ClassTokens = null } },
+        Datasets =
+        [
+            .. read.Datasets.Select(dataset => dataset with
+            {
+                Shared = dataset.Shared with
+                {
+                    ClassTokens = dataset.HasMasks || dataset.Subsets.Any(subset => subset.MetadataFile is not null) ? null : dataset.Shared.ClassTokens ?? read.General.Shared.ClassTokens,
+                    AlphaMask = dataset.HasMasks ? false : dataset.Shared.AlphaMask,
+                },
+            }),
+        ],
+    };
+
+    // kohya hands custom attributes to its trainers, which look for one only.
+    private static RunSettings WithoutAttributes(RunSettings read, TomlTable root, KohyaTrainers trainer, ICollection<string>? notes, Problems problems)
+    {
+        const string known = "diff_output_preservation";
+        var attributes = Attributes(root).ToList();
+        if (attributes.Count == 0) return read;
+        if (trainer is KohyaTrainers.Network && attributes.FirstOrDefault(table => IsTrue(table[known]?.Value)) is { } asking)
+            problems.Add($"{asking[known]!.Origin} custom_attributes.{known}", "is not supported.", "Leave it out.");
+        else notes?.Add("custom_attributes changes nothing here: kohya looks at none of those given.");
+        return read with
+        {
+            General = Plain(read.General),
+            Datasets = [.. read.Datasets.Select(dataset => Plain(dataset) with { Subsets = [.. dataset.Subsets.Select(subset => subset with { HasCustomAttributes = false })] })],
+        };
+
+        static DatasetSettings Plain(DatasetSettings dataset) => dataset with { Shared = dataset.Shared with { HasCustomAttributes = false } };
+    }
+
+    private static IEnumerable<TomlTable> Attributes(TomlTable table)
+    {
+        foreach (var key in table.Keys)
+        {
+            var items = table[key]!.Value as List<TomlEntry> ?? [table[key]!];
+            foreach (var inner in items.Select(item => item.Value).OfType<TomlTable>())
+                foreach (var found in key == "custom_attributes" ? [inner] : Attributes(inner)) yield return found;
+        }
+    }
+
+    private static bool IsTrue(object? value) => value switch
+    {
+        null or DBNull => false,
+        bool flag => flag,
+        long whole => whole != 0,
+        double number => number != 0,
+        string text => text.Length > 0,
+        TomlTable table => table.Keys.Count > 0,
+        List<TomlEntry> list => list.Count > 0,
+        _ => true,
+    };
 }

@@ -34,8 +34,7 @@ public static partial class KohyaArguments
         foreach (var passed in line.Passed) notes?.Add(passed);
         foreach (var idle in line.Idle) notes?.Add($"--{idle.Name} changes nothing here: {char.ToLowerInvariant(idle.Says[0])}{idle.Says[1..]}");
         var settings = Settings(line, files, problems, notes);
-        if (line.Text("dataset_config") is { } config) (settings, dataset) = WithDatasets(settings, config, files, problems);
-        Kinds(line, settings, problems);
+        if (line.Text("dataset_config") is { } config && (dataset = DatasetFile(config, files, problems)) is not null) settings = WithDatasets(settings, line, dataset, notes, problems);
         return (settings, problems);
     }
 
@@ -61,6 +60,10 @@ public static partial class KohyaArguments
             problems.Add("--log_with", $"is {line.Text("log_with")} without --logging_dir, which kohya refuses.", "Name a folder with --logging_dir, or leave both out.");
         if (line.Trainer is KohyaTrainers.FineTune && !line.Has("in_json") && !line.Has("dataset_config"))
             problems.Add("--in_json", "is not given.", "Name the metadata file: fine_tune.py knows no folders of captions; train_db.py does.");
+        if (line.Trainer is KohyaTrainers.DreamBooth && line.Flag("masked_loss") && !line.Has("dataset_config"))
+            problems.Add("--masked_loss", "is given without --dataset_config, which train_db.py refuses.", "Name the folders of masks in a dataset file, or leave --masked_loss out.");
+        if (line.Has("in_json") && !line.Has("train_data_dir") && !line.Has("dataset_config"))
+            problems.Add("--in_json", "is given without --train_data_dir, which kohya refuses.", "Name the folder of the pictures too, even where the metadata file has whole paths.");
         if (line.Flag("network_train_unet_only") && line.Flag("network_train_text_encoder_only"))
             problems.Add("--network_train_text_encoder_only", "is given with --network_train_unet_only: nothing would be trained.", "Give one of them, or neither.");
     }

@@ -84,6 +84,9 @@ public sealed record DatasetSettings
     /// <summary>Its folders.</summary>
     public IReadOnlyList<SubsetSettings> Subsets { get; init; } = [];
 
+    /// <summary>Whether all its folders have masks.</summary>
+    public bool HasMasks => Subsets.Count > 0 && Subsets.All(subset => subset.ConditioningDataDir is not null);
+
     /// <summary>These settings, with gaps filled from <paramref name="outer"/>; the folders stay.</summary>
     public DatasetSettings Over(DatasetSettings outer) => this with
     {
@@ -118,7 +121,6 @@ public sealed record DatasetSettings
         {
             Shared = general.Shared with
             {
-                ClassTokens = map.OptionalText("class_tokens", dataset.Shared.ClassTokens),
                 MetadataFile = map.OptionalPath("metadata_file", dataset.Shared.MetadataFile),
                 ConditioningDataDir = map.OptionalPath("conditioning_data_dir", dataset.Shared.ConditioningDataDir),
             },
@@ -170,18 +172,23 @@ public sealed record DatasetSettings
     public void CheckFilled(Problems problems, bool cached, bool kohya)
     {
         problems.Require(Resolution is not null, "resolution", "is not given.", "Give the size to train at: resolution = 512.");
+        var masked = kohya && HasMasks;
         if (EnableBucket is true && Resolution is { } size)
         {
             var (low, high, step) = (MinBucketReso!.Value, MaxBucketReso!.Value, Math.Max(1, BucketResoSteps!.Value));
             problems.Require(Math.Max(size.Width, size.Height) <= (high + step - 1) / step * step, "max_bucket_reso", $"is {high}, less than the resolution {size}.", "Raise it to the resolution at least.");
             problems.Require(Math.Min(size.Width, size.Height) >= low / step * step, "min_bucket_reso", $"is {low}, more than the resolution {size}.", "Lower it to the resolution at most.");
+            problems.Require(!kohya || BucketNoUpscale is true || low >= step, "min_bucket_reso", $"is {low}, less than a step of {step}, which kohya makes 0.", $"Use {step} or more.");
+            CheckSteps(problems);
         }
+        // What kohya builds around masks knows neither the steps nor the subsets it would judge.
         const int kohyaStep = 64;
-        if (kohya && EnableBucket is true)
+        if (kohya && EnableBucket is true && !masked)
             problems.Require(BucketResoSteps % kohyaStep == 0, "bucket_reso_steps", $"is {BucketResoSteps}, which kohya refuses for SD 1.x.", "Use a multiple of 64, or leave compat = \"kohya\" out.");
         var folders = Subsets.Select(subset => subset.Over(Shared)).Prepend(Folder is null ? new() : Shared).ToList();
         problems.Require(!cached || folders.All(subset => subset.RandomCrop is not true), "random_crop", "is true with cached latents, which hold one crop of each picture.", "Set cache.latents = \"off\", or leave random_crop out.");
-        problems.Require(!cached || folders.All(subset => subset.ColorAug is not true), "color_aug", "is true with cached latents, which hold the colours of each picture.", "Set cache.latents = \"off\", or leave color_aug out.");
+        problems.Require(!masked || folders.All(subset => subset.RandomCrop is not true), "random_crop", "is true with masks, which kohya refuses.", "Leave random_crop or conditioning_data_dir out.");
+        problems.Require(!cached || masked || folders.All(subset => subset.ColorAug is not true), "color_aug", "is true with cached latents, which hold the colours of each picture.", "Set cache.latents = \"off\", or leave color_aug out.");
         if (kohya) return;
         var faces = folders.Any(subset => subset.FaceCropAugRange is not null);
         problems.Require(!faces || EnableBucket is not true, "face_crop_aug_range", "is given with buckets, where kohya and this program pass over it.", "Set enable_bucket = false, or leave face_crop_aug_range out.");
@@ -189,24 +196,32 @@ public sealed record DatasetSettings
     }
 
     /// <summary>Adds every problem of settings written here to <paramref name="problems"/>; throws nothing.</summary>
-    public void Check(Problems problems)
+    /// <param name="problems">Where they go.</param>
+    /// <param name="kohya">Whether kohya's limits hold: what is not used may be anything, and no share is set aside for one below 0.</param>
+    public void Check(Problems problems, bool kohya)
     {
         const int mostPixels = 4096;
         problems.Require(BatchSize is null or >= 1, "batch_size", $"is {BatchSize}.", "Use 1 or more.");
         problems.Require(Resolution is null or { Width: >= 64 and <= mostPixels, Height: >= 64 and <= mostPixels }, "resolution", $"is {Resolution}.", "Use 64 to 4096 px a side; SD 1.x was made at 512.");
-        problems.Require(MinBucketReso is null or >= 64, "min_bucket_reso", $"is {MinBucketReso}.", "Use 64 or more.");
-        problems.Require(MaxBucketReso is null or <= mostPixels, "max_bucket_reso", $"is {MaxBucketReso}.", "Use at most 4096.");
-        problems.Require(BucketResoSteps is null || BucketResoSteps > 0 && BucketResoSteps % LatentSize.CellPixels == 0, "bucket_reso_steps", $"is {BucketResoSteps}.", "Use a multiple of 8; 64 is usual.");
-        problems.Require(NetworkMultiplier is null or 1, "network_multiplier", $"is {NetworkMultiplier}, which kohya reads and never uses.", "Leave it out.");
-        problems.Require(ValidationSplit is null or >= 0 and < 1, "validation_split", $"is {ValidationSplit}.", "Use 0 to below 1; 0.1 is usual.");
-        Shared.Check(problems);
+        problems.Require(ValidationSplit is null or >= 0 and < 1 || kohya && ValidationSplit < 0, "validation_split", $"is {ValidationSplit}.", "Use 0 to below 1; 0.1 is usual.");
+        if (!kohya)
+        {
+            problems.Require(MinBucketReso is null or >= 64, "min_bucket_reso", $"is {MinBucketReso}.", "Use 64 or more.");
+            problems.Require(MaxBucketReso is null or <= mostPixels, "max_bucket_reso", $"is {MaxBucketReso}.", "Use at most 4096.");
+            problems.Require(NetworkMultiplier is null or 1, "network_multiplier", $"is {NetworkMultiplier}, which kohya reads and never uses.", "Leave it out.");
+            CheckSteps(problems);
+        }
+        Shared.Check(problems, kohya);
         for (var i = 0; i < Subsets.Count; i++)
         {
             var at = problems.In($"subsets[{i}]");
-            Subsets[i].Check(at);
+            Subsets[i].Check(at, kohya);
             at.Require(Subsets[i].ImageDir is not null || Subsets[i].MetadataFile is not null, "image_dir", "is not given.", "Name the folder of the pictures.");
         }
     }
+
+    private void CheckSteps(Problems problems) =>
+        problems.Require(BucketResoSteps is null || BucketResoSteps > 0 && BucketResoSteps % LatentSize.CellPixels == 0, "bucket_reso_steps", $"is {BucketResoSteps}.", "Use a multiple of 8; 64 is usual.");
 
     private sealed record Box(PixelSize Size);
 

@@ -175,9 +175,9 @@ public sealed record RunSettings
     public void Check(Problems problems)
     {
         Model.Check(problems.In("model"));
-        Dataset.Check(problems.In("dataset"));
-        General.Check(problems.In("general"));
-        for (var i = 0; i < Datasets.Count; i++) Datasets[i].Check(problems.In($"datasets[{i}]"));
+        Dataset.Check(problems.In("dataset"), Compatibility is Compatibility.Kohya);
+        General.Check(problems.In("general"), Compatibility is Compatibility.Kohya);
+        for (var i = 0; i < Datasets.Count; i++) Datasets[i].Check(problems.In($"datasets[{i}]"), Compatibility is Compatibility.Kohya);
         problems.Require(Datasets.Count > 0 || (Dataset.Folder ?? Dataset.Shared.MetadataFile) is not null, "dataset.folder", "is not given.", "Name the folder of your pictures: folder = \"pictures\".");
         for (var i = 0; i < FilledDatasets.Count; i++)
             FilledDatasets[i].CheckFilled(problems.In(Datasets.Count > 0 ? $"datasets[{i}]" : "dataset"), Cache.Latents is LatentCache.Memory or LatentCache.Disk, Compatibility is Compatibility.Kohya);

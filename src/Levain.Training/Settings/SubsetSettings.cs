@@ -4,7 +4,7 @@ using Levain.Data;
 namespace Levain.Training.Settings;
 
 /// <summary>A <c>[[datasets.subsets]]</c> table: one folder of pictures and how it is read. Null: what the dataset around it says.</summary>
-/// <remarks>Keys as in kohya's dataset file; all but the last five may also stand in <c>[[datasets]]</c>, <c>[general]</c> and <c>[dataset]</c>.</remarks>
+/// <remarks>Keys as in kohya's dataset file; all but the last four may also stand in <c>[[datasets]]</c>, <c>[general]</c> and <c>[dataset]</c>.</remarks>
 public sealed record SubsetSettings
 {
     /// <summary>Times each picture is seen in an epoch. Default 1.</summary>
@@ -70,7 +70,10 @@ public sealed record SubsetSettings
     /// <summary>Ending of caption files. Default <c>.txt</c>.</summary>
     public string? CaptionExtension { get; init; }
 
-    /// <summary>Notes captions in a file of the folder. Default false; not needed here, sizes and captions are read quickly.</summary>
+    /// <summary>Caption of pictures without a caption file.</summary>
+    public string? ClassTokens { get; init; }
+
+    /// <summary>Asks for a list of captions and sizes in the folder. Default false; it changes nothing here, sizes and captions are read anew in a moment.</summary>
     public bool? CacheInfo { get; init; }
 
     /// <summary>Uses a picture's alpha as a mask of the loss: what is transparent is not learnt. Default false.</summary>
@@ -81,9 +84,6 @@ public sealed record SubsetSettings
 
     /// <summary>The folder of the pictures. Required in a subset.</summary>
     public string? ImageDir { get; init; }
-
-    /// <summary>Caption of pictures without a caption file.</summary>
-    public string? ClassTokens { get; init; }
 
     /// <summary>These are regularization pictures. Default false.</summary>
     public bool? IsReg { get; init; }
@@ -118,6 +118,7 @@ public sealed record SubsetSettings
         ResizeInterpolation = ResizeInterpolation ?? outer.ResizeInterpolation,
         Captioning = Captioning ?? outer.Captioning,
         CaptionExtension = CaptionExtension ?? outer.CaptionExtension,
+        ClassTokens = ClassTokens ?? outer.ClassTokens,
         CacheInfo = CacheInfo ?? outer.CacheInfo,
         AlphaMask = AlphaMask ?? outer.AlphaMask,
         HasCustomAttributes = HasCustomAttributes || outer.HasCustomAttributes,
@@ -127,7 +128,6 @@ public sealed record SubsetSettings
     public static SubsetSettings Map(SubsetSettings subset, TomlMap map) => MapShared(subset, map) with
     {
         ImageDir = map.OptionalPath("image_dir", subset.ImageDir),
-        ClassTokens = map.OptionalText("class_tokens", subset.ClassTokens),
         IsReg = map.OptionalFlag("is_reg", subset.IsReg),
         MetadataFile = map.OptionalPath("metadata_file", subset.MetadataFile),
         ConditioningDataDir = map.OptionalPath("conditioning_data_dir", subset.ConditioningDataDir),
@@ -157,6 +157,7 @@ public sealed record SubsetSettings
         ResizeInterpolation = map.OptionalText("resize_interpolation", subset.ResizeInterpolation),
         Captioning = map.OptionalChoice("captioning", subset.Captioning),
         CaptionExtension = map.OptionalText("caption_extension", subset.CaptionExtension),
+        ClassTokens = map.OptionalText("class_tokens", subset.ClassTokens),
         CacheInfo = map.OptionalFlag("cache_info", subset.CacheInfo),
         AlphaMask = map.OptionalFlag("alpha_mask", subset.AlphaMask),
         HasCustomAttributes = map.HasTable("custom_attributes") || subset.HasCustomAttributes,
@@ -196,7 +197,23 @@ public sealed record SubsetSettings
     };
 
     /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>
-    public void Check(Problems problems)
+    /// <param name="problems">Where they go.</param>
+    /// <param name="kohya">Whether kohya's limits hold: it takes any share for none or all, any count below the least for the least, and leaves out what has no repeats.</param>
+    public void Check(Problems problems, bool kohya)
+    {
+        if (!kohya) CheckLimits(problems);
+        problems.Require(CaptionSeparator is not "", "caption_separator", "is empty.", "Give the character between tags; a comma is usual.");
+        if (ResizeInterpolation is { } resize && !Interpolations.Contains(resize))
+            problems.Add("resize_interpolation", $"is \"{resize}\".", Nearest.Advice(resize, Interpolations));
+        problems.Require(FaceCropAugRange is not { } range || range is [> 0, > 0] && (kohya || range[0] <= range[1]), "face_crop_aug_range", $"is [{string.Join(", ", FaceCropAugRange ?? [])}].",
+            "Give two positive numbers, the smaller first: [1.0, 2.0].");
+        problems.Require(!HasCustomAttributes, "custom_attributes", "is given, and this version knows none.", "Leave it out.");
+        problems.Require(MetadataFile is null || IsReg is not true, "is_reg", "is true for a metadata file.", "Regularization pictures come from folders; put captions beside them.");
+        problems.Require(ConditioningDataDir is null || RandomCrop is not true, "random_crop", "is true with masks, whose cut would not follow.", "Leave random_crop or conditioning_data_dir out.");
+        problems.Require(ConditioningDataDir is null || AlphaMask is not true, "alpha_mask", "is true with a folder of masks.", "Take the masks from one place: leave alpha_mask or conditioning_data_dir out.");
+    }
+
+    private void CheckLimits(Problems problems)
     {
         problems.Require(NumRepeats is null or >= 1, "num_repeats", $"is {NumRepeats}.", "Use 1 or more.");
         problems.Require(KeepTokens is null or >= 0, "keep_tokens", $"is {KeepTokens}.", "Use 0 or more.");
@@ -205,16 +222,6 @@ public sealed record SubsetSettings
         problems.Require(CaptionDropoutRate is null or >= 0 and <= 1, "caption_dropout_rate", $"is {CaptionDropoutRate}.", "Use 0 to 1; 0.05 is usual.");
         problems.Require(CaptionDropoutEveryNEpochs is null or >= 0, "caption_dropout_every_n_epochs", $"is {CaptionDropoutEveryNEpochs}.", "Use 0 or more.");
         problems.Require(CaptionTagDropoutRate is null or >= 0 and <= 1, "caption_tag_dropout_rate", $"is {CaptionTagDropoutRate}.", "Use 0 to 1; 0.1 is usual.");
-        problems.Require(CaptionSeparator is not "", "caption_separator", "is empty.", "Give the character between tags; a comma is usual.");
-        if (ResizeInterpolation is { } resize && !Interpolations.Contains(resize))
-            problems.Add("resize_interpolation", $"is \"{resize}\".", Nearest.Advice(resize, Interpolations));
-        problems.Require(FaceCropAugRange is not { } range || range is [> 0, > 0] && range[0] <= range[1], "face_crop_aug_range", $"is [{string.Join(", ", FaceCropAugRange ?? [])}].",
-            "Give two positive numbers, the smaller first: [1.0, 2.0].");
-        problems.Require(CacheInfo is not true, "cache_info", "asks for a caption list in the folder, which this version does not write.", "Leave it out: headers and captions are read in a moment.");
-        problems.Require(!HasCustomAttributes, "custom_attributes", "is given, and this version knows none.", "Leave it out.");
-        problems.Require(MetadataFile is null || IsReg is not true, "is_reg", "is true for a metadata file.", "Regularization pictures come from folders; put captions beside them.");
-        problems.Require(ConditioningDataDir is null || RandomCrop is not true, "random_crop", "is true with masks, whose cut would not follow.", "Leave random_crop or conditioning_data_dir out.");
-        problems.Require(ConditioningDataDir is null || AlphaMask is not true, "alpha_mask", "is true with a folder of masks.", "Take the masks from one place: leave alpha_mask or conditioning_data_dir out.");
     }
 
     /// <summary>Names of the ways to resize.</summary>
