@@ -32,6 +32,8 @@ public sealed record Compat
         NormLimitEveryBatch = true,
         LycorisTimeEmbedding = true,
         LycorisNumbers = true,
+        UnusedBlocksDraw = true,
+        ZeroDropoutsDraw = true,
     };
 
     /// <summary>Pictures are read as kohya reads them: EXIF rotation ignored, alpha dropped without compositing, 16-bit gray clipped.</summary>
@@ -40,10 +42,10 @@ public sealed record Compat
     /// <summary>K-01: a network that begins with the values of a file keeps the scale of its own alpha, and is saved with the file's.</summary>
     public bool WarmStartKeepsScale { get; init; }
 
-    /// <summary>K-02: networks made from files beforehand (merged into the base) have the next one adapt linear layers and 1×1 convolutions of resnets too.</summary>
+    /// <summary>K-02: networks made from files beforehand (merged into the base) have the next one adapt linear layers and 1×1 convolutions of resnets too, as does a convolution rank of 0.</summary>
     public bool TargetsGrow { get; init; }
 
-    /// <summary>K-02b: a network that takes its ranks from a file has no dropouts, block rates and LoRA+ ratios, whatever was asked for.</summary>
+    /// <summary>K-02b: a network that takes its ranks from a file has no dropouts and LoRA+ ratios, whatever was asked for.</summary>
     public bool FileRanksOnly { get; init; }
 
     /// <summary>K-19: the first batch of each epoch comes from the order of the epoch before, and the dataset's epoch and step counters lag.</summary>
@@ -93,4 +95,10 @@ public sealed record Compat
 
     /// <summary>L-02 to L-06: scales and dropouts of DyLoRA, LoKr, GLoRA and Norm, and norms reported, as in LyCORIS.</summary>
     public bool LycorisNumbers { get; init; }
+
+    /// <summary>K-80: with a clip skip, adapters on the blocks of the text encoder that are not used draw their dropouts and ranks too.</summary>
+    public bool UnusedBlocksDraw { get; init; }
+
+    /// <summary>K-81: a rank or module dropout of 0 draws its numbers, and drops nothing.</summary>
+    public bool ZeroDropoutsDraw { get; init; }
 }

@@ -29,8 +29,8 @@ public static class KohyaDefects
     public static IReadOnlyList<KohyaDefect> All { get; } =
     [
         Repeats("K-01", "A network that begins with the values of a file computes with the alpha that was asked for and is saved with the file's.", "The file's alpha counts.", nameof(Compat.WarmStartKeepsScale)),
-        Repeats("K-02", "After a network was merged into the base, the trained one adapts linear layers and 1x1 convolutions of resnets too.", "What is merged changes nothing about what is trained.", nameof(Compat.TargetsGrow)),
-        Repeats("K-02b", "A network that takes its ranks from a file forgets dropouts, block rates and LoRA+ ratios.", "They hold.", nameof(Compat.FileRanksOnly)),
+        Repeats("K-02", "After a network was merged into the base, and with a conv_dim of 0, the trained one adapts linear layers and 1x1 convolutions of resnets too.", "What is merged changes nothing about what is trained, and a convolution rank of 0 leaves convolutions alone.", nameof(Compat.TargetsGrow)),
+        Repeats("K-02b", "A network that takes its ranks from a file forgets dropouts and LoRA+ ratios.", "They hold.", nameof(Compat.FileRanksOnly)),
         Never("K-03", "One number for the learning-rate weights of the blocks down or up is taken for the name of a curve; too long a list with only one of both given stops on an exception.", "One number holds for all blocks; a wrong length is told."),
         new("K-05", "A resumed run counts its steps from 0 again, or from the remainder within the epoch.", "A snapshot holds the step itself.", DefectTreatment.Repeated),
         new("K-06", "A resumed run with accumulated gradients starts in the wrong epoch.", "Batches and steps are counted apart.", DefectTreatment.Repeated),
@@ -72,13 +72,17 @@ public static class KohyaDefects
         Never("K-42", "Sample pictures are drawn with clipped latents (DDIM, Heun) and with prompts cut another way than captions.", "Samplers are those of the webui."),
         new("K-43", "1600 steps, where neither steps nor epochs are given, become more epochs with accumulated gradients.", "The same; levain check shows what it comes to.", DefectTreatment.Kept),
         Never("K-45", "A run without a seed cannot be resumed in the same order.", "The seed that was drawn is part of a snapshot."),
+        Repeats("K-80", "With a clip skip the text encoder's last blocks are computed and thrown away; dropouts and DyLoRA's ranks are drawn in them nevertheless.", "They are not computed.", nameof(Compat.UnusedBlocksDraw)),
+        Repeats("K-81", "A rank_dropout or module_dropout of 0 of networks.lora and networks.lora_fa draws as many numbers as any other.", "Nothing is drawn.", nameof(Compat.ZeroDropoutsDraw)),
         Repeats("L-01", "LyCORIS 4.1.3 adapts the time embedding in the presets attn-mlp and unet-transformer-only, and cannot attach full, full-lin and unet-only at all.", "Every preset adapts what its name says, as in LyCORIS 3.3.0.", nameof(Compat.LycorisTimeEmbedding)),
-        Repeats("L-02", "LyCORIS' DyLoRA trains with alpha ÷ blocks, which its file and every loader take for alpha ÷ ranks. Likewise: a whole LoKr with rs_lora is √rank times as strong in training (L-03); GLoRA with rs_lora saves an alpha that is √rank too small (L-04); GLoRA and norms keep the share that rank dropout should drop (L-05); a limit of norms reports zeros while it limits nothing (L-06).", "What is trained is what loaders make of the file; the share dropped is the share given; norms are reported.", nameof(Compat.LycorisNumbers)),
+        Repeats("L-02", "LyCORIS' DyLoRA trains with alpha ÷ blocks, which its file and every loader take for alpha ÷ ranks. Likewise: a whole LoKr with rs_lora is √rank times as strong in training (L-03); GLoRA with rs_lora saves an alpha that is √rank too small (L-04); GLoRA and norms keep the share that rank dropout should drop, and norms draw it twice (L-05); a limit of norms reports zeros while it limits nothing (L-06).", "What is trained is what loaders make of the file; the share dropped is the share given; norms are reported.", nameof(Compat.LycorisNumbers)),
         Never("L-07", "LyCORIS' merge of LoHa and LoKr multiplies by the scale twice and drops the scalar.", "What is merged is what was trained."),
         Never("L-08", "LyCORIS' preset ia3 matches no layer.", "It matches the ends of names, as it was meant to."),
         Never("L-09", "LyCORIS' bypass mode stops on an exception for OFT and BOFT over convolutions.", "It works on convolutions too."),
         new("L-10", "LyCORIS takes decompose_both=False for true, and disable_conv_cp=True for use_tucker=True.", "As LyCORIS on its command line; network.lokr.decompose_both and network.tucker mean what they say.", DefectTreatment.Kept),
         Never("L-11", "kohya's DyLoRA ignores the network's strength, and draws ranks for sample pictures too.", "Strength counts, and pictures are drawn with all ranks."),
+        new("L-20", "LyCORIS measures norms with the rows that rank dropout draws, one draw more for each LoCon, LoHa and LoKr.", "Norms are those of the whole delta.", DefectTreatment.Repeated),
+        new("L-21", "Before LyCORIS makes a network of a file it makes one with its defaults, whose numbers are drawn and thrown away.", "Nothing is drawn for it.", DefectTreatment.Repeated),
     ];
 
     private static KohyaDefect Repeats(string id, string kohya, string otherwise, string flag) => new(id, kohya, otherwise, DefectTreatment.Repeated, flag);

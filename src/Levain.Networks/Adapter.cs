@@ -34,6 +34,9 @@ public abstract class Adapter
     /// <summary>The alpha of the file, from which every loader computes <see cref="Scale"/> as alpha ÷ rank.</summary>
     protected virtual double SavedAlpha => Form.RankStabilized ? Scale * Numbers.Rank : Numbers.Alpha;
 
+    /// <summary>What loaders make of its file: <see cref="Scale"/>, unless another alpha is saved (K-01), by which kohya measures norms too.</summary>
+    private protected double SavedScale => Numbers.SavedAlpha is { } alpha ? alpha / Numbers.Rank : Scale;
+
     /// <summary>How it is built.</summary>
     protected AdapterForm Form => Numbers.Form;
 
@@ -155,6 +158,23 @@ public abstract class Adapter
     /// <summary>‖ΔW‖ (Frobenius) at strength 1; null where the family has no norm to limit.</summary>
     public virtual double? Norm() => null;
 
+    /// <summary>As <see cref="Norm"/>, of what LyCORIS measures: a delta without the rows that rank dropout draws while training (L-20).</summary>
+    internal double? LimitedNorm()
+    {
+        if (this is not (LoCon or LoHa or LoKr) || !Form.AsLycoris || DropoutSource is not { } source || Numbers.RankDropout is not (> 0 and var share)) return Norm();
+        using var scope = NewDisposeScope();
+        using var frozen = no_grad();
+        rows = Dropouts.Kept(Site.Layer.Shape.Out, share, source);
+        try
+        {
+            return Norm();
+        }
+        finally
+        {
+            rows = null;
+        }
+    }
+
     /// <summary>Multiplies ΔW by <paramref name="ratio"/>, sharing it among the factors.</summary>
     public virtual void Shrink(double ratio) { }
 
@@ -164,6 +184,10 @@ public abstract class Adapter
         yield return new("alpha", AlphaTensor());
         foreach (var parameter in parameters) yield return new(parameter.Name, parameter.Value);
     }
+
+    /// <summary>Tensors in the order in which LyCORIS' module hands them over, which its hash of the file goes by.</summary>
+    private protected static IEnumerable<KeyValuePair<string, Tensor>> InOrder(IEnumerable<KeyValuePair<string, Tensor>> tensors, params string[] names) =>
+        tensors.OrderBy(pair => Array.IndexOf(names, pair.Key));
 
     /// <summary>The alpha as it is saved.</summary>
     protected Tensor AlphaTensor() => Numbers.WholeAlpha ? tensor((long)(Numbers.SavedAlpha ?? SavedAlpha)) : tensor((float)(Numbers.SavedAlpha ?? SavedAlpha));

@@ -66,4 +66,7 @@ public sealed record AdapterForm
 
     /// <summary>K-38b: LoRA-FA's frozen half gets gradients that nobody uses or clears, and that count in the norm that is clipped.</summary>
     public bool FrozenGradients { get; init; }
+
+    /// <summary>What of it is neither asked for nor in any file: which mistakes are repeated.</summary>
+    internal AdapterForm Repeated => new() { AsLycoris = AsLycoris, FrozenGradients = FrozenGradients };
 }

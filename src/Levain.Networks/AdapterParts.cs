@@ -17,6 +17,9 @@ public sealed class AdapterParts(string path, string module)
     /// <summary>The file's own name of the layer.</summary>
     public string Module => module;
 
+    /// <summary>What a file does not say about how an adapter is built.</summary>
+    internal AdapterForm Form { get; init; } = new();
+
     /// <summary>Part names that are there.</summary>
     public IReadOnlyCollection<string> Names => parts.Keys;
 
@@ -36,10 +39,10 @@ public sealed class AdapterParts(string path, string module)
     public Tensor Load(string name) => parts[name].Load();
 
     /// <summary>Rank and alpha; alpha is the rank where the file has none or 0, and scale × rank where it has a scale.</summary>
-    public AdapterNumbers Numbers(int rank)
+    public AdapterNumbers Numbers(long rank)
     {
         var alpha = Has("scale") ? Number("scale") * rank : Has("alpha") ? Number("alpha") : rank;
-        return new(rank, alpha == 0 ? rank : alpha);
+        return new(rank, alpha == 0 ? rank : alpha) { Form = Form };
     }
 
     /// <summary>A part of one number.</summary>

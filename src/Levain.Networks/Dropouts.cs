@@ -18,7 +18,7 @@ internal enum RankDrops
     /// <summary>Output rows of the delta, nothing scaled up: LyCORIS.</summary>
     Rows,
 
-    /// <summary>L-05: as <see cref="Rows"/>, but the share that should go stays, and the other goes.</summary>
+    /// <summary>L-05: as <see cref="Rows"/>, but the share that should go stays, and the other goes; drawn twice, and the second counts.</summary>
     OthersRows,
 
     /// <summary>Inner channels of the whole batch, nothing scaled up: LyCORIS in bypass mode.</summary>
@@ -35,21 +35,24 @@ internal static class Dropouts
     public static Drops? Draw(Adapter adapter, Tensor x)
     {
         var numbers = adapter.Numbers;
-        if (adapter.DropoutSource is not { } source || numbers is { Dropout: 0, RankDropout: 0, ModuleDropout: 0 }) return null;
+        if (adapter.DropoutSource is not { } source || !numbers.Drops) return null;
         using var frozen = no_grad();
-        if (numbers.ModuleDropout > 0)
+        if (Given(numbers.ModuleDropout) is { } module)
         {
             using var draw = rand(1, generator: source);
-            if (draw.item<float>() < (float)numbers.ModuleDropout) return new(true, null, 1);
+            if (draw.item<float>() < (float)module) return new(true, null, 1);
         }
         return adapter.RankDrops switch
         {
             RankDrops.Samples => Samples(adapter, x, source),
-            RankDrops.Rows when numbers.RankDropout > 0 => new(false, null, 1, Kept(adapter.Site.Layer.Shape.Out, numbers.RankDropout, source)),
-            RankDrops.OthersRows when numbers.RankDropout > 0 => new(false, null, 1, Kept(adapter.Site.Layer.Shape.Out, numbers.RankDropout, source).neg().add(1)),
-            RankDrops.Channels when numbers.RankDropout > 0 => new(false, Kept(numbers.Rank, numbers.RankDropout, source), 1),
+            RankDrops.Rows when numbers.RankDropout is > 0 and var share => new(false, null, 1, Kept(adapter.Site.Layer.Shape.Out, share, source)),
+            RankDrops.OthersRows when numbers.RankDropout is > 0 and var share => new(false, null, 1, Kept(2 * adapter.Site.Layer.Shape.Out, share, source).chunk(2)[1].neg().add(1)),
+            RankDrops.Channels when numbers.RankDropout is > 0 and var share => new(false, Kept(numbers.Rank, share, source), 1),
             _ => new(false, null, 1),
         };
+
+        // LyCORIS draws nothing for a share of 0; kohya's own networks do.
+        double? Given(double? share) => share > 0 || adapter.Family.Origin == AdapterOrigin.Kohya ? share : null;
     }
 
     /// <summary>1 where one of <paramref name="count"/> things stays, else 0. The caller's scope owns it.</summary>
@@ -74,9 +77,9 @@ internal static class Dropouts
         if (adapter.InnerShape(x) is not { } shape) return new(false, null, 1);
         using var scope = NewDisposeScope();
         var mask = numbers.Dropout > 0 ? Elements(shape, numbers.Dropout, source) : null;
-        if (numbers.RankDropout > 0)
+        if (numbers.RankDropout is { } share)
         {
-            var kept = rand([shape[0], numbers.Rank], ScalarType.Float32, generator: source).gt(numbers.RankDropout).to_type(ScalarType.Float32);
+            var kept = rand([shape[0], numbers.Rank], ScalarType.Float32, generator: source).gt(share).to_type(ScalarType.Float32);
             var ranks = shape.Length switch
             {
                 3 => kept.unsqueeze(1),                     // [B, 1, r] over the sequence
@@ -85,6 +88,6 @@ internal static class Dropouts
             };
             mask = mask is null ? ranks.expand(shape) : mask * ranks;
         }
-        return new(false, mask?.to_type(x.dtype).MoveToOuterDisposeScope(), 1 / (1 - numbers.RankDropout));
+        return new(false, mask?.to_type(x.dtype).MoveToOuterDisposeScope(), 1 / (1 - (numbers.RankDropout ?? 0)));
     }
 }

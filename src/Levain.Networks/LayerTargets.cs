@@ -129,7 +129,7 @@ public sealed record AdapterChange
     public string? Family { get; init; }
 
     /// <summary>Another rank, also where a convolution would get none.</summary>
-    public int? Rank { get; init; }
+    public long? Rank { get; init; }
 
     /// <summary>Another alpha.</summary>
     public double? Alpha { get; init; }

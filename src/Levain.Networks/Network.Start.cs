@@ -14,10 +14,13 @@ public sealed partial class Network
     /// <exception cref="CheckpointException">Nothing in it fits the base, or it holds a kind of adapter or model this version lacks; the message names it.</exception>
     public static Network Load(TensorFile file, ModelLayers layers, NetworkOptions options, Generator generator)
     {
-        var (adapters, notes) = NetworkFile.Read(file, layers, AdapterFamilies.Named(options.Family));
+        var (adapters, notes) = NetworkFile.Read(file, layers, AdapterFamilies.Named(options.Family), options.Form.Repeated);
         bool trains(Adapter adapter) => adapter.Site.Part == NetworkPart.UNet ? options.TrainUNet : options.TrainTextEncoder;
         if (!adapters.Any(pair => trains(pair.Adapter)))
             throw new CheckpointException(file.Path, "adapts nothing of the part that is to be trained. Use another file, or train both parts.");
+        // LyCORIS makes them in the order of the file's keys, and its hash of the result goes by it.
+        if (options.Form.AsLycoris && AdapterFamilies.Named(options.Family).Origin == AdapterOrigin.Lycoris)
+            adapters = [.. adapters.OrderBy(pair => pair.Adapter.Site.Part).ThenBy(pair => pair.Adapter.Name + ".", StringComparer.Ordinal)];
         var network = new Network(options, adapters[0].Adapter.Family, [.. adapters.Select(pair => pair.Adapter).Where(trains)]) { Notes = notes };
         foreach (var (adapter, _) in adapters)
         {
@@ -51,7 +54,8 @@ public sealed partial class Network
                     throw new CheckpointException(file.Path, $"has {parameter.Name} as [{string.Join(", ", parts.ShapeOf(parameter.Name))}], and this network has [{string.Join(", ", parameter.Shape)}]. "
                         + "Train with the file's ranks: network.rank_from_weights = true.", parts.Module);
             adapter.Load(parts);
-            if (parts.Has("alpha")) adapter.TakeAlpha(parts.Numbers(adapter.Numbers.Rank).Alpha / adapter.FileRanks, keepScale);
+            // kohya takes the file's number as it is, a 0 too: OFT's, where it is no scale but the constraint.
+            if (parts.Has("alpha")) adapter.TakeAlpha((keepScale ? parts.Number("alpha") : parts.Numbers(adapter.Numbers.Rank).Alpha) / adapter.FileRanks, keepScale);
         }
         Forget();
         var (untouched, left) = (Adapters.Count(adapter => !sites.ContainsKey(adapter.Site)), sites.Keys.Except(Adapters.Select(adapter => adapter.Site)).Count());

@@ -11,6 +11,8 @@ namespace Levain.Networks;
 /// </summary>
 public sealed partial class Network : IDisposable
 {
+    private const double MostNumbers = 1 << 28;       // of one adapter: 1 GB; a wider rank than the largest layer's sides comes to less
+
     private readonly List<Segment> segments = [];
     private readonly NetworkOptions options;
     private readonly Tensor values;
@@ -69,6 +71,9 @@ public sealed partial class Network : IDisposable
         }
     }
 
+    /// <summary>Whether a training pass draws random numbers: some adapter drops out, or draws its ranks.</summary>
+    public bool Draws => Adapters.Any(adapter => adapter is RankPieces || adapter.Numbers.Drops);
+
     /// <summary>Timestep of each picture in the batch that is passed through the U-Net, for families whose rank follows the noise; null: full rank.</summary>
     public IReadOnlyList<int>? Timesteps
     {
@@ -112,6 +117,8 @@ public sealed partial class Network : IDisposable
             if (options.AdapterAt(site, targets) is not { } chosen) continue;
             if (chosen.Family.Check(site, chosen.Numbers) is { } problem) problems.Add("network." + problem.Where, problem.What, problem.Fix);
             else made.Add(chosen.Family.Create(site, chosen.Numbers));
+            if (!problems.Any && made[^1].Parameters.Sum(parameter => parameter.Shape.Aggregate(1.0, (product, side) => product * side)) is > MostNumbers and var many)
+                problems.Add("network.rank", $"is {chosen.Numbers.Rank}, which makes {many:0.0e0} numbers for {site.Layer.Key} alone.", "Use 1 to 1024; only LoKr has a use for a rank beyond every side.");
             if (problems.Any) break;
         }
         problems.ThrowIfAny();
@@ -207,12 +214,15 @@ public sealed partial class Network : IDisposable
             var rate = segment.Part == NetworkPart.UNet ? unetRate : textEncoderRate;
             if (segment.Block is { } block) rate *= options.BlockRates!.Weights[block];
             if (segment.Plus) rate *= options.PlusRatio(segment.Part)!.Value;
-            if (rate == 0) continue;
+            if (rate == 0 && !KeepsIdleGroup(segment)) continue;
             var name = segment.Part == NetworkPart.TextEncoder ? "textencoder" : segment.Block is { } index ? $"unet_block{index}" : "unet";
             groups.Add(new(segment.Plus ? name + " plus" : name, rate, segment.Start, segment.Length, segment.Parameters));
         }
         return groups;
     }
+
+    // K-38b: kohya's LoRA-FA hands the optimizer groups of rate 0 too, unless they are blocks, so that their gradients are cleared.
+    private bool KeepsIdleGroup(Segment segment) => Family == AdapterFamilies.LoraFa && options.Form.FrozenGradients && segment.Block is null;
 
     /// <summary>Limits the Frobenius norm of every ΔW, as kohya's <c>--scale_weight_norms</c>: both factors are multiplied by the square root of the ratio.</summary>
     /// <param name="limit">Largest norm allowed; kohya's guide uses 1.</param>
@@ -220,9 +230,10 @@ public sealed partial class Network : IDisposable
     public (int Scaled, double Mean, double Max) ApplyMaxNorm(double limit)
     {
         var (scaled, sum, count, max) = (0, 0.0, 0, 0.0);
-        foreach (var adapter in Adapters)
+        // LyCORIS draws for the U-Net first.
+        foreach (var adapter in Adapters.OrderBy(adapter => Family.Origin == AdapterOrigin.Lycoris && adapter.Site.Part == NetworkPart.TextEncoder))
         {
-            if (adapter.Norm() is not { } norm) continue;
+            if (adapter.LimitedNorm() is not { } norm) continue;
             if (norm > limit)
             {
                 adapter.Shrink(limit / norm);

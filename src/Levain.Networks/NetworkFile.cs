@@ -17,17 +17,17 @@ internal static class NetworkFile
 
     /// <summary>Adapters in the base's order, not yet filled, each with its tensors; and remarks on everything left out.</summary>
     /// <exception cref="CheckpointException">Nothing fits, or it is for another model or of a family this version lacks.</exception>
-    public static (IReadOnlyList<(Adapter Adapter, AdapterParts Parts)> Adapters, IReadOnlyList<string> Notes) Read(TensorFile file, ModelLayers layers, AdapterFamily? preferred = null)
+    public static (IReadOnlyList<(Adapter Adapter, AdapterParts Parts)> Adapters, IReadOnlyList<string> Notes) Read(TensorFile file, ModelLayers layers, AdapterFamily? preferred = null, AdapterForm? form = null)
     {
-        var (sites, notes) = Place(file, layers);
+        var (sites, notes) = Place(file, layers, form);
         return ([.. layers.Sites.Where(sites.ContainsKey).Select(site => (Make(file, site, sites[site], preferred), sites[site]))], notes);
     }
 
     /// <summary>The file's tensors by the layers of a base; and remarks on everything left out.</summary>
     /// <exception cref="CheckpointException">Nothing fits, or it is for another model or of a family this version lacks.</exception>
-    public static (IReadOnlyDictionary<AdapterSite, AdapterParts> Sites, IReadOnlyList<string> Notes) Place(TensorFile file, ModelLayers layers)
+    public static (IReadOnlyDictionary<AdapterSite, AdapterParts> Sites, IReadOnlyList<string> Notes) Place(TensorFile file, ModelLayers layers, AdapterForm? form = null)
     {
-        var (modules, others) = Sort(file);
+        var (modules, others) = Sort(file, form ?? new());
         if (modules.Count == 0) throw new CheckpointException(file.Path, "holds no adapter tensors (such as '….lora_down.weight'): it is not a network file.");
         if (modules.Keys.FirstOrDefault(IsSdxl) is { } sdxl)
             throw new CheckpointException(file.Path, "is a layer of SDXL, and this base is Stable Diffusion 1.x. Use a network made for SD 1.x.", sdxl);
@@ -66,7 +66,7 @@ internal static class NetworkFile
         return (bySite, notes);
     }
 
-    private static (Dictionary<string, AdapterParts> Modules, List<string> Others) Sort(TensorFile file)
+    private static (Dictionary<string, AdapterParts> Modules, List<string> Others) Sort(TensorFile file, AdapterForm form)
     {
         var (modules, others) = (new Dictionary<string, AdapterParts>(), new List<string>());
         foreach (var entry in file.Entries.Values)
@@ -76,7 +76,7 @@ internal static class NetworkFile
                 others.Add(entry.Name);
                 continue;
             }
-            if (!modules.TryGetValue(module, out var parts)) modules[module] = parts = new(file.Path, module);
+            if (!modules.TryGetValue(module, out var parts)) modules[module] = parts = new(file.Path, module) { Form = form };
             parts.Add(part, entry.Name, entry.Shape, () => file.Load(entry.Name));
         }
         return (modules, others);

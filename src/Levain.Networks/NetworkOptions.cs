@@ -46,11 +46,11 @@ public sealed record NetworkOptions
     /// <summary>Share of the inner activations that is zeroed in a training step; 0 to below 1.</summary>
     public double Dropout { get; init; }
 
-    /// <summary>Share of ranks that is zeroed for a sample in a training step; 0 to below 1.</summary>
-    public double RankDropout { get; init; }
+    /// <summary>Share of ranks that is zeroed for a sample in a training step; 0 to below 1. Null: none, and no number is drawn for it, as kohya's families do for a 0.</summary>
+    public double? RankDropout { get; init; }
 
-    /// <summary>Probability that an adapter is left out of a training step; 0 to below 1.</summary>
-    public double ModuleDropout { get; init; }
+    /// <summary>Probability that an adapter is left out of a training step; 0 to below 1. Null: none, and no number is drawn for it, as kohya's families do for a 0.</summary>
+    public double? ModuleDropout { get; init; }
 
     /// <summary>Whether the U-Net gets adapters.</summary>
     public bool TrainUNet { get; init; } = true;
@@ -89,8 +89,8 @@ public sealed record NetworkOptions
         problems.Require(Alpha >= 0 && double.IsFinite(Alpha), "alpha", $"is {Alpha}.", "Use a positive number; the rank itself gives scale 1.");
         problems.Require(ConvRank is null or (>= 0 and <= MostRank), "conv_rank", $"is {ConvRank}.", $"Use 1 to {MostRank}, or leave it out to adapt no 3x3 convolutions.");
         problems.Require(ConvAlpha is null or >= 0 and < double.PositiveInfinity, "conv_alpha", $"is {ConvAlpha}.", "Use a positive number; the default is 1.");
-        foreach (var (name, share) in new[] { ("dropout", Dropout), ("rank_dropout", RankDropout), ("module_dropout", ModuleDropout) })
-            problems.Require(share is >= 0 and < 1, name, $"is {share}.", "Use a share from 0 to below 1; 0.1 is usual.");
+        foreach (var (name, share) in new (string, double?)[] { ("dropout", Dropout), ("rank_dropout", RankDropout), ("module_dropout", ModuleDropout) })
+            problems.Require(share is null or (>= 0 and < 1), name, $"is {share}.", "Use a share from 0 to below 1; 0.1 is usual.");
         foreach (var (name, ratio) in new[]
             { ("loraplus_ratio", LoraPlusRatio), ("loraplus_unet_ratio", LoraPlusUNetRatio), ("loraplus_text_encoder_ratio", LoraPlusTextEncoderRatio) })
             problems.Require(ratio is null or >= 0, name, $"is {ratio}.", "Use a positive factor; 16 is the paper's.");
@@ -122,7 +122,7 @@ public sealed record NetworkOptions
     private AdapterNumbers? NumbersAt(AdapterSite site, AdapterFamily family, bool convolutions, AdapterChange change)
     {
         var (spatial, lycoris) = (site.Layer.Shape.IsSpatial, family.Origin == AdapterOrigin.Lycoris);
-        var (rank, alpha) = !spatial ? (Rank, Alpha)
+        var (rank, alpha) = !spatial ? ((long)Rank, Alpha)
             : family.OneSize ? (ConvRank > 0 ? Rank : 0, Alpha)
             : lycoris ? (convolutions ? ConvRank ?? Rank : 0, ConvAlpha ?? Alpha)
             : (ConvRank ?? 0, ConvAlpha ?? 1);
@@ -150,7 +150,7 @@ public sealed record NetworkOptions
         var unscaled = alpha == 0 && family.Name != AdapterFamilies.KohyaOft.Name;
         return new(rank, unscaled ? rank : alpha)
         {
-            WholeAlpha = (whole && change.Alpha is null) || (WholeAlpha && family.KeepsWholeAlpha && unscaled),
+            WholeAlpha = (whole && change.Alpha is null) || (family.KeepsWholeAlpha && unscaled),
             Form = change.Form?.Invoke(Form) ?? Form,
             Dropout = Dropout,
             RankDropout = RankDropout,
@@ -182,14 +182,14 @@ public sealed record NetworkOptions
     internal double? PlusRatio(NetworkPart part)
     {
         var own = part == NetworkPart.UNet ? LoraPlusUNetRatio : LoraPlusTextEncoderRatio;
-        return own is null or 0 ? LoraPlusRatio is 0 ? null : LoraPlusRatio : own;
+        return own is null or 0 ? LoraPlusRatio : own;
     }
 }
 
 /// <summary>Size, form and dropouts of one adapter.</summary>
 /// <param name="Rank">Inner dimension r.</param>
 /// <param name="Alpha">Scale numerator; never 0.</param>
-public sealed record AdapterNumbers(int Rank, double Alpha)
+public sealed record AdapterNumbers(long Rank, double Alpha)
 {
     /// <summary>How it is built.</summary>
     public AdapterForm Form { get; init; } = new();
@@ -203,11 +203,14 @@ public sealed record AdapterNumbers(int Rank, double Alpha)
     /// <summary>Share of inner activations zeroed.</summary>
     public double Dropout { get; init; }
 
-    /// <summary>Share of ranks zeroed.</summary>
-    public double RankDropout { get; init; }
+    /// <summary>Share of ranks zeroed; null: no number is drawn for it.</summary>
+    public double? RankDropout { get; init; }
 
-    /// <summary>Probability of being left out.</summary>
-    public double ModuleDropout { get; init; }
+    /// <summary>Probability of being left out; null: no number is drawn for it.</summary>
+    public double? ModuleDropout { get; init; }
+
+    /// <summary>Whether numbers are drawn for dropouts.</summary>
+    public bool Drops => Dropout > 0 || (RankDropout ?? ModuleDropout) is not null;
 }
 
 /// <summary>kohya's <c>block_dims</c>, <c>block_alphas</c>, <c>conv_block_dims</c> and <c>conv_block_alphas</c>: one entry for each of the 25 blocks.</summary>

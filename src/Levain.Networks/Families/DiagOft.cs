@@ -20,8 +20,8 @@ public sealed class DiagOft : OutputRotation
 
     private protected override Tensor Turn(Tensor rows, Tensor matrices) => TurnGroups(rows, matrices);
 
-    private protected override Tensor Dropping(Tensor rotations) => Numbers.RankDropout > 0 && DropoutSource is { } source
-        ? rotations.mul(Dropouts.Elements(rotations.shape, Numbers.RankDropout, source)) : rotations;
+    private protected override Tensor Dropping(Tensor rotations) => Numbers.RankDropout is > 0 and var share && DropoutSource is { } source
+        ? rotations.mul(Dropouts.Elements(rotations.shape, share, source)) : rotations;
 
     /// <summary>Rₖᵀ on each group of neighbouring rows.</summary>
     internal static Tensor TurnGroups(Tensor rows, Tensor matrices) =>
@@ -36,7 +36,7 @@ public sealed class DiagOft : OutputRotation
     {
         if (count * size != site.Layer.Shape.Out) parts.Expect(site, BlocksName, [site.Layer.Shape.Out / Math.Max(1, size), size, size]);
         var constraint = parts.Has(AlphaName) ? parts.WrittenNumber(AlphaName) : 0;
-        return parts.Sized(make(new((int)count, 1) { Form = new() { Constraint = constraint, Rescaled = parts.Has(RescaleName) } }));
+        return parts.Sized(make(new((int)count, 1) { Form = parts.Form with { Constraint = constraint, Rescaled = parts.Has(RescaleName) } }));
     }
 }
 

@@ -43,8 +43,8 @@ public sealed class Glora : Adapter
         using var frozen = no_grad();
         foreach (var made in new[] { a2, a1, b2, b1 }) Initial.Made(made.Value, generator);
         Initial.KaimingUniform(a1.Value, generator);
-        zeroed(a2);
         Initial.KaimingUniform(b1.Value, generator);
+        zeroed(a2);
         zeroed(b2);
         scalar.Value.fill_(Form.Scalar ? 0 : 1);
 
@@ -69,11 +69,10 @@ public sealed class Glora : Adapter
     /// <inheritdoc/>
     protected override Tensor Product(Tensor x, Tensor? y, double strength, Drops? drops)
     {
-        if (DropsRows) return base.Product(x, y, strength, drops);
         using var scope = NewDisposeScope();
         var layer = Site.Layer;
         var factor = scalar.Value.mul(strength * Scale).to_type(x.dtype);
-        var (keptA, keptB) = Form.Bypass && Numbers.RankDropout > 0 && DropoutSource is { } source ? (Mask(source, x), Mask(source, x)) : (null, null);
+        var (keptA, keptB) = Form.Bypass && Numbers.RankDropout is > 0 and var share && DropoutSource is { } source ? (Mask(source, share, x), Mask(source, share, x)) : (null, null);
         Tensor kept(Tensor inner, Tensor? mask) => mask is null ? inner : inner.mul(mask);
         var before = Dropped(Pointwise(a1, kept(Pointwise(a2, x), keptA)).mul(factor));
         var beside = Dropped(LowRank.OnActivations(layer, x, b2.Value, null, b1.Value, inner => kept(inner, keptB)).mul(factor));
@@ -81,12 +80,13 @@ public sealed class Glora : Adapter
         return output.add(beside).MoveToOuterDisposeScope();
     }
 
-    internal override RankDrops RankDrops => Form.Bypass ? RankDrops.Own : RankDrops.Rows;
+    // In bypass mode it has masks of its own; otherwise LyCORIS drops none of its ranks.
+    internal override RankDrops RankDrops => RankDrops.Own;
 
     /// <inheritdoc/>
     public override IEnumerable<KeyValuePair<string, Tensor>> Saved()
     {
-        foreach (var (name, value) in base.Saved())
+        foreach (var (name, value) in InOrder(base.Saved(), "alpha", A1Name, A2Name, B1Name, B2Name))
             if (name != LoCon.ScalarName) yield return new(name, name is A2Name or B2Name ? value.mul(scalar.Value) : value);
     }
 
@@ -127,16 +127,16 @@ public sealed class Glora : Adapter
         // W contracted over its input channels: [Out, In, …]·[In, r]·[r, In].
         var before = weight.dim() == 2 ? weight.mm(a1.Value).mm(a2.Value)
             : weight.flatten(2).transpose(1, 2).matmul(a1.Value.flatten(1)).matmul(a2.Value.flatten(1)).transpose(1, 2).reshape(weight.shape);
-        return Kept(beside.add(before).mul(Scale).mul(scalar.Value)).MoveToOuterDisposeScope();
+        return beside.add(before).mul(Scale).mul(scalar.Value).MoveToOuterDisposeScope();
     }
 
     private Tensor Pointwise(AdapterParameter parameter, Tensor x) => Site.Layer.Shape.Kind == LayerKind.Linear
         ? nn.functional.linear(x, parameter.Value.to_type(x.dtype)) : nn.functional.conv2d(x, parameter.Value.to_type(x.dtype));
 
     // L-05: LyCORIS keeps the share that should go.
-    private Tensor Mask(Generator source, Tensor x)
+    private Tensor Mask(Generator source, double share, Tensor x)
     {
-        var kept = Dropouts.Kept(Numbers.Rank, Numbers.RankDropout, source);
+        var kept = Dropouts.Kept(Numbers.Rank, share, source);
         if (Form.AsLycoris) kept = kept.neg().add(1);
         return LayerMatrices.OverChannels(Site.Layer, kept.to_type(x.dtype));
     }

@@ -70,7 +70,7 @@ public sealed class LierLa : Adapter
     internal override long[]? InnerShape(Tensor x) => InnerShape(Site.Layer.Shape, Numbers.Rank, x);
 
     /// <summary>Shape of down·x: tokens or pixels by ranks.</summary>
-    internal static long[] InnerShape(LayerShape shape, int rank, Tensor x)
+    internal static long[] InnerShape(LayerShape shape, long rank, Tensor x)
     {
         if (shape.Kind == LayerKind.Linear) return [.. x.shape[..^1], rank];
         long side(long size, long kernel, long stride, long padding) => (size + 2 * padding - kernel) / stride + 1;
@@ -81,7 +81,7 @@ public sealed class LierLa : Adapter
     public override double? Norm()
     {
         using var frozen = no_grad();
-        return Scale * LowRank.Norm(up.Value, down.Value);
+        return SavedScale * LowRank.Norm(up.Value, down.Value);
     }
 
     /// <inheritdoc/>

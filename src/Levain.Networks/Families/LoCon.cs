@@ -95,7 +95,7 @@ public sealed class LoCon : Adapter
     {
         using var scope = NewDisposeScope();
         using var frozen = no_grad();
-        var size = mid is null ? LowRank.Norm(up.Value, down.Value) : Product(up.Value, down.Value).norm().item<float>();
+        var size = mid is null ? LowRank.Norm(Kept(up.Value), down.Value) : Kept(Product(up.Value, down.Value)).norm().item<float>();
         return Math.Abs(Scale * scalar.Value.item<float>()) * size;
     }
 
@@ -109,7 +109,7 @@ public sealed class LoCon : Adapter
     /// <inheritdoc/>
     public override IEnumerable<KeyValuePair<string, Tensor>> Saved()
     {
-        foreach (var (name, value) in base.Saved())
+        foreach (var (name, value) in InOrder(base.Saved(), Networks.Dora.ScaleName, "alpha", UpName, DownName, MidName))
             if (name != ScalarName) yield return new(name, name == UpName ? value.mul(scalar.Value) : value);
     }
 
@@ -125,7 +125,7 @@ public sealed class LoCon : Adapter
     {
         if (!parts.Has(DownName, UpName) || site.Layer.Shape.IsNorm) return null;
         var numbers = parts.Numbers((int)parts.ShapeOf(DownName)[0]);
-        return parts.Sized(new LoCon(site, numbers with { Form = new() { Tucker = parts.Has(MidName), Dora = Dora.AxisOf(parts, site) } }));
+        return parts.Sized(new LoCon(site, numbers with { Form = parts.Form with { Tucker = parts.Has(MidName), Dora = Dora.AxisOf(parts, site) } }));
     }
 
     // y = b + d/‖V‖ ∘ (V·x) for magnitudes of rows, y = b + V·(d/‖V‖ ∘ x) for those of input channels.

@@ -88,6 +88,8 @@ public sealed class LoHa : Adapter
 
     internal override void BaseChanged() => dora?.BaseChanged();
 
+    internal override RankDrops RankDrops => RankDrops.Rows;
+
     /// <inheritdoc/>
     public override double? Norm()
     {
@@ -106,7 +108,7 @@ public sealed class LoHa : Adapter
     /// <inheritdoc/>
     public override IEnumerable<KeyValuePair<string, Tensor>> Saved()
     {
-        foreach (var (name, value) in base.Saved())
+        foreach (var (name, value) in InOrder(base.Saved(), "alpha", Networks.Dora.ScaleName, A1Name, B1Name, A2Name, B2Name, T1Name, T2Name))
             if (name != LoCon.ScalarName) yield return new(name, name == A1Name ? value.mul(scalar.Value) : value);
     }
 
@@ -122,7 +124,7 @@ public sealed class LoHa : Adapter
     {
         if (!parts.Has(A1Name, B1Name, A2Name, B2Name) || site.Layer.Shape.IsNorm) return null;
         var numbers = parts.Numbers((int)parts.ShapeOf(B1Name)[0]);
-        return parts.Sized(new LoHa(site, numbers with { Form = new() { Tucker = parts.Has(T1Name, T2Name), Dora = Dora.AxisOf(parts, site) } }));
+        return parts.Sized(new LoHa(site, numbers with { Form = parts.Form with { Tucker = parts.Has(T1Name, T2Name), Dora = Dora.AxisOf(parts, site) } }));
     }
 
     // Whether a product of rank r² costs less than making the weight, and its gradient, whole.

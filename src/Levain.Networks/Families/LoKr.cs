@@ -84,11 +84,11 @@ public sealed class LoKr : Adapter
     public override Tensor WeightDelta()
     {
         using var scope = NewDisposeScope();
-        var (first, second) = (First(), Second());
-        // (W₁ ⊗ W₂)[a·K + b, e·N + g] = W₁[a, e]·W₂[b, g]
-        var product = first.view(sides.L, 1, sides.M, 1, 1).mul(second.reshape(1, sides.K, 1, sides.N, -1));
-        return Kept(product.mul(Scale).mul(scalar.Value).reshape(Site.Layer.Weight.shape)).MoveToOuterDisposeScope();
+        return Kept(Product().mul(Scale).mul(scalar.Value)).MoveToOuterDisposeScope();
     }
+
+    // (W₁ ⊗ W₂)[a·K + b, e·N + g] = W₁[a, e]·W₂[b, g]
+    private Tensor Product() => First().view(sides.L, 1, sides.M, 1, 1).mul(Second().reshape(1, sides.K, 1, sides.N, -1)).reshape(Site.Layer.Weight.shape);
 
     /// <inheritdoc/>
     public override Tensor Weight(Tensor weight, double strength)
@@ -115,13 +115,15 @@ public sealed class LoKr : Adapter
 
     internal override void BaseChanged() => dora?.BaseChanged();
 
+    internal override RankDrops RankDrops => Form.Bypass ? RankDrops.Own : RankDrops.Rows;
+
     /// <inheritdoc/>
     public override double? Norm()
     {
         // ‖W₁ ⊗ W₂‖ = ‖W₁‖·‖W₂‖; LyCORIS leaves the scalar out.
         using var scope = NewDisposeScope();
         using var frozen = no_grad();
-        return Math.Abs(Scale) * First().norm().item<float>() * Second().norm().item<float>();
+        return Math.Abs(Scale) * (DropsRows ? Kept(Product()).norm().item<float>() : First().norm().item<float>() * Second().norm().item<float>());
     }
 
     /// <inheritdoc/>
@@ -135,7 +137,7 @@ public sealed class LoKr : Adapter
     /// <inheritdoc/>
     public override IEnumerable<KeyValuePair<string, Tensor>> Saved()
     {
-        foreach (var (name, value) in base.Saved())
+        foreach (var (name, value) in InOrder(base.Saved(), "alpha", Networks.Dora.ScaleName, W1Name, W1AName, W1BName, W2Name, W2AName, W2BName, T2Name))
             if (name != LoCon.ScalarName) yield return new(name, name is W1Name or W1AName ? value.mul(scalar.Value) : value);
     }
 
@@ -169,7 +171,7 @@ public sealed class LoKr : Adapter
             throw new CheckpointException(parts.Path, $"has a Kronecker factor of [{l}, {m}], which does not divide the layer's [{shape.Out}, {shape.In}]: "
                 + "the network was made for another kind of base model.", parts.Module);
         var rank = !secondWhole ? parts.ShapeOf(W2BName)[0] : !firstWhole ? parts.ShapeOf(W1BName)[0] : 1;
-        var numbers = parts.Numbers((int)rank) with { Form = new() { Tucker = tucker, Dora = Dora.AxisOf(parts, site) } };
+        var numbers = parts.Numbers((int)rank) with { Form = parts.Form with { Tucker = tucker, Dora = Dora.AxisOf(parts, site) } };
         return parts.Sized(new LoKr(site, numbers, new(l, shape.Out / l, m, shape.In / m, firstWhole, secondWhole, tucker), fromFile: true));
     }
 
@@ -185,8 +187,8 @@ public sealed class LoKr : Adapter
         var (l, k) = Factorization(shape.Out, form.Factor);
         if (form.Unbalanced) (l, k) = (k, l);
         return new(l, k, m, n,
-            FirstWhole: form.FullMatrix || !form.DecomposeBoth || 2 * rank >= Math.Max(l, m),
-            SecondWhole: form.FullMatrix || 2 * rank >= Math.Max(k, n),
+            FirstWhole: form.FullMatrix || !form.DecomposeBoth || rank >= Math.Max(l, m) / 2.0,
+            SecondWhole: form.FullMatrix || rank >= Math.Max(k, n) / 2.0,
             Tucker: form.Tucker && shape.IsSpatial);
     }
 

@@ -60,7 +60,7 @@ public sealed class LoraFa : Adapter
     public override double? Norm()
     {
         using var frozen = no_grad();
-        return Scale * LowRank.Norm(up.Value, down.Value);
+        return SavedScale * LowRank.Norm(up.Value, down.Value);
     }
 
     /// <inheritdoc/>

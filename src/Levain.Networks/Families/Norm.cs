@@ -38,7 +38,7 @@ public sealed class Norm : Adapter
     public override Tensor WeightDelta() => Kept(weight.Value.alias());
 
     /// <inheritdoc/>
-    public override Tensor? BiasDelta() => bias?.Value.alias();
+    public override Tensor? BiasDelta() => bias is null ? null : Kept(bias.Value.alias());
 
     internal override RankDrops RankDrops => Form.AsLycoris ? RankDrops.OthersRows : RankDrops.Rows;
 
@@ -49,7 +49,7 @@ public sealed class Norm : Adapter
     {
         if (!parts.Has(WeightName)) return null;
         if (!site.Layer.Shape.IsNorm) throw new CheckpointException(parts.Path, $"is for a normalisation, and {site.Layer.Key} of this base is none.", parts.Module);
-        return parts.Sized(new Norm(site, new(1, 1)));
+        return parts.Sized(new Norm(site, new(1, 1) { Form = parts.Form }));
     }
 }
 

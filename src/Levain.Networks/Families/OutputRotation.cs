@@ -103,8 +103,8 @@ public abstract class OutputRotation : Adapter
     public override IEnumerable<KeyValuePair<string, Tensor>> Saved()
     {
         yield return new(BlocksName, blocks.Value);
-        yield return new(AlphaName, AlphaTensor());
         if (rescale is not null) yield return new(RescaleName, rescale.Value);
+        yield return new(AlphaName, AlphaTensor());
     }
 
     /// <summary>Turns rows: [B, Out, P] with the matrices of <see cref="Matrices"/>. The caller's scope owns it.</summary>

@@ -10,6 +10,8 @@ namespace Levain.Networks;
 /// </remarks>
 public abstract class RankPieces : Adapter
 {
+    private const int MostRanks = 16384;
+
     private readonly AdapterParameter[] downs, ups;
     private int? drawn;         // by a pass that was not recorded, for the recorded one that follows
 
@@ -22,7 +24,7 @@ public abstract class RankPieces : Adapter
     {
         var shape = site.Layer.Shape;
         var width = shape.In * shape.Kernel.H * shape.Kernel.W;
-        var count = numbers.Rank / Piece;
+        var count = (int)(numbers.Rank / Piece);
         downs = [.. Enumerable.Range(0, count).Select(i => Declare($"{downName}.{i}", [Piece, width]))];
         ups = [.. Enumerable.Range(0, count).Select(i => Declare($"{upName}.{i}", [shape.Out, Piece], plus))];
     }
@@ -104,8 +106,9 @@ public abstract class RankPieces : Adapter
         }
     }
 
-    internal static Core.Problem? CheckPieces(AdapterSite site, AdapterNumbers numbers) => numbers.Form.Block >= 1 && numbers.Rank % numbers.Form.Block == 0 ? null
-        : new("dylora.block", $"is {numbers.Form.Block}, which does not divide the rank {numbers.Rank} of {site.Layer.Key}.", "Use a divisor of the rank; 1 and 4 are usual.");
+    internal static Core.Problem? CheckPieces(AdapterSite site, AdapterNumbers numbers) => numbers.Rank > MostRanks
+        ? new("rank", $"is {numbers.Rank}.", $"Use up to {MostRanks}: every piece of ranks is a tensor of its own.")
+        : numbers.Form.Block >= 1 && numbers.Rank % numbers.Form.Block == 0 ? null : new("dylora.block", $"is {numbers.Form.Block}, which does not divide the rank {numbers.Rank} of {site.Layer.Key}.", "Use a divisor of the rank; 1 and 4 are usual.");
 
     /// <summary>An adapter over a file's ranks, each a piece of its own; null where the file holds no plain low-rank product.</summary>
     private protected static AdapterNumbers? NumbersOf(AdapterSite site, AdapterParts parts)

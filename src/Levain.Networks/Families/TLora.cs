@@ -58,7 +58,7 @@ public sealed class TLora : Adapter
     /// <param name="timestep">0..999.</param>
     /// <param name="rank">R.</param>
     /// <param name="form">Least rank and power.</param>
-    public static int RankAt(int timestep, int rank, AdapterForm form)
+    public static long RankAt(int timestep, long rank, AdapterForm form)
     {
         var least = Math.Min(form.MinRank, rank);
         return Math.Min(rank, (int)Math.Floor(Math.Pow((Steps - timestep) / Steps, form.RankPower) * (rank - least)) + least);
@@ -99,7 +99,7 @@ public sealed class TLora : Adapter
         take(p, lambda, q, 0, 1);
         take(p0, lambda0, q0, Numbers.Rank, -1);
 
-        void take(AdapterParameter columns, AdapterParameter lengths, AdapterParameter rows, int from, int sign)
+        void take(AdapterParameter columns, AdapterParameter lengths, AdapterParameter rows, long from, int sign)
         {
             var scaled = left.narrow(1, from, Numbers.Rank) * sign;
             var norms = linalg.vector_norm(scaled, 2, [0L]);

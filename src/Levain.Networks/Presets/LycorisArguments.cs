@@ -63,7 +63,7 @@ public static class LycorisArguments
                 case "algo" when entry.Value is string algorithm:
                     change = change with { Family = Family(algorithm, problems, where) };
                     continue;
-                case "dim" when Whole(entry.Value) is { } rank:
+                case "dim" when Long(entry.Value) is { } rank:
                     change = change with { Rank = rank };
                     continue;
                 case "alpha" when Number(entry.Value) is { } alpha:
@@ -88,10 +88,13 @@ public static class LycorisArguments
 
     private static bool? Flag(object value) => value switch { bool flag => flag, string text => !text.Equals("false", StringComparison.OrdinalIgnoreCase), _ => null };
 
-    private static int? Whole(object value) => value switch
+    private static int? Whole(object value) => Long(value) is >= int.MinValue and <= int.MaxValue and var whole ? (int)whole : null;
+
+    // LyCORIS' own example asks for a dim of ten billion, to have LoKr's factors whole.
+    private static long? Long(object value) => value switch
     {
-        long whole when whole is >= int.MinValue and <= int.MaxValue => (int)whole,
-        string text when int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var whole) => whole,
+        long whole => whole,
+        string text when long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var whole) => whole,
         _ => null,
     };
 

@@ -191,8 +191,8 @@ public sealed record NetworkSettings
             FrozenGradients = compat.UntrainedGradientsGrow,
         },
         Dropout = Dropout ?? 0,
-        RankDropout = RankDropout ?? 0,
-        ModuleDropout = ModuleDropout ?? 0,
+        RankDropout = Drawn(RankDropout, compat),
+        ModuleDropout = Drawn(ModuleDropout, compat),
         TrainUNet = Train is not TrainedPart.TextEncoder,
         TrainTextEncoder = Train is not TrainedPart.Unet,
         BlockRanks = BlockRanks is null && ConvBlockRanks is null && BlockAlphas is null && ConvBlockAlphas is null ? null : new()
@@ -267,21 +267,23 @@ public sealed record NetworkSettings
         problems.Require(family is not null, "family", $"is \"{Family}\".", Nearest.Advice(Family, [.. AdapterFamilies.All.Select(known => known.Name)]));
         problems.Require(!RankFromWeights || Weights is not null, "rank_from_weights", "is true, but no file to take them from is named.", "Name it: weights = \"mine.safetensors\".");
         var lycoris = family?.Origin is AdapterOrigin.Lycoris;
-        // LyCORIS' "full dimension" is a rank beyond every side.
-        var largest = Family == AdapterFamilies.LoKr.Name ? int.MaxValue : most;
+        // LyCORIS' "full dimension" is a rank beyond every side. kohya has no limit, and a rank too large for a layer is told where it is made.
+        var largest = kohya || Family == AdapterFamilies.LoKr.Name ? int.MaxValue : most;
         problems.Require(Rank >= 1 && Rank <= largest, "rank", $"is {Rank}.", "Use 1 to 1024; 16 suits most subjects.");
-        problems.Require(Alpha is null or > 0 || (Alpha == 0 && family?.OneSize == true), "alpha", $"is {Alpha}.", "Use a positive number; the rank itself gives scale 1.");
+        problems.Require(Alpha is null or > 0 || (Alpha == 0 && (kohya || family?.OneSize == true)), "alpha", $"is {Alpha}.", "Use a positive number; the rank itself gives scale 1.");
         problems.Require(ConvRank is null or >= 0 && (ConvRank ?? 0) <= largest, "conv_rank", $"is {ConvRank}.", "Use 1 to 1024, or 0 to leave convolutions alone.");
-        problems.Require(ConvAlpha is null or > 0 || lycoris, "conv_alpha", $"is {ConvAlpha}.", "Use a positive number; conv_rank itself gives scale 1.");
+        problems.Require(ConvAlpha is null or > 0 || lycoris || (ConvAlpha == 0 && kohya), "conv_alpha", $"is {ConvAlpha}.", "Use a positive number; conv_rank itself gives scale 1.");
         if (family is not null) CheckFamily(problems, family);
         Share(problems, "dropout", Dropout);
         Share(problems, "rank_dropout", RankDropout);
         Share(problems, "module_dropout", ModuleDropout);
         problems.Require(MaxNorm is null or > 0, "max_norm", $"is {MaxNorm}.", "Use a positive number; 1 is usual.");
-        Count(problems, "block_ranks", BlockRanks?.Count, BlockRanks?.All(rank => rank is >= 0 and <= most) ?? true, "0 to 1024");
-        Count(problems, "block_alphas", BlockAlphas?.Count, BlockAlphas?.All(alpha => alpha > 0) ?? true, "above 0");
-        Count(problems, "conv_block_ranks", ConvBlockRanks?.Count, ConvBlockRanks?.All(rank => rank is >= 0 and <= most) ?? true, "0 to 1024");
-        Count(problems, "conv_block_alphas", ConvBlockAlphas?.Count, ConvBlockAlphas?.All(alpha => alpha > 0) ?? true, "above 0");
+        Count(problems, "block_ranks", BlockRanks?.Count, BlockRanks?.All(rank => rank >= 0 && (kohya || rank <= most)) ?? true, "0 to 1024");
+        // To kohya an alpha of 0 is the rank.
+        var noAlpha = kohya ? -double.Epsilon : 0;
+        Count(problems, "block_alphas", BlockAlphas?.Count, BlockAlphas?.All(alpha => alpha > noAlpha) ?? true, "above 0");
+        Count(problems, "conv_block_ranks", ConvBlockRanks?.Count, ConvBlockRanks?.All(rank => rank >= 0 && (kohya || rank <= most)) ?? true, "0 to 1024");
+        Count(problems, "conv_block_alphas", ConvBlockAlphas?.Count, ConvBlockAlphas?.All(alpha => alpha > noAlpha) ?? true, "above 0");
         problems.Require(BlockRanks is not null || (BlockAlphas ?? (object?)ConvBlockRanks ?? ConvBlockAlphas) is null || HasBlockWeights,
             "block_alphas", "is given without block_ranks.", "Give block_ranks too: 25 numbers.");
         DownWeights?.Check(problems, "down_weights", BlockCurve.Side, kohya);
@@ -321,7 +323,6 @@ public sealed record NetworkSettings
         if (family == AdapterFamilies.Dylora || family == AdapterFamilies.KohyaDylora) Dylora.Check(problems.In("dylora"), Rank, Block);
         problems.Require(family != AdapterFamilies.KohyaDylora || ConvRank is null or 0 || ConvRank == Rank, "conv_rank", $"is {ConvRank} and rank {Rank}.", "kohya_dylora needs the same in both.");
         problems.Require(family != AdapterFamilies.KohyaOft || Train is not TrainedPart.TextEncoder, "train", "is \"text_encoder\", of which kohya_oft trains nothing.", "Use train = \"unet\".");
-        problems.Require(family != AdapterFamilies.Boft || Rank >= 6, "rank", $"is {Rank}, too small for boft.", "Use 10 or more on SD 1.x: its layers have 320 to 10240 outputs.");
         problems.Require(lycoris || (Preset is null && PresetFile is null && !TrainNorm), Preset is not null ? "preset" : PresetFile is not null ? "preset_file" : "train_norm",
             $"is set, which means nothing to the family \"{family.Name}\".", "Use a family of LyCORIS, such as locon, or include and exclude.");
         problems.Require(!lycoris || !(HasBlocks || BlockAlphas is not null || ConvBlockRanks is not null || ConvBlockAlphas is not null), "block_ranks",
@@ -332,6 +333,8 @@ public sealed record NetworkSettings
         if (PresetFile is not null) ReadPreset(problems);
         new NetworkOptions { Include = Include ?? [], Exclude = Exclude ?? [], RanksByName = [.. (RanksByName ?? []).Select(RankByName).OfType<KeyValuePair<string, int>>()] }.Check(problems);
     }
+
+    private static double? Drawn(double? share, Compat compat) => share == 0 && !compat.ZeroDropoutsDraw ? null : share;
 
     private LayerTargets? Targets(Compat compat)
     {

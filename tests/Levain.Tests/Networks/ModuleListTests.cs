@@ -106,7 +106,7 @@ public sealed class ModuleListTests(ITestOutputHelper output)
             """, "mine.toml", problems);
         Assert.Empty(problems.All);
         var options = new NetworkOptions { Family = "locon", Rank = 16, Alpha = 16, Targets = targets };
-        (string Family, int Rank, double Alpha, AdapterForm Form)? at(string key)
+        (string Family, long Rank, double Alpha, AdapterForm Form)? at(string key)
         {
             var site = RealSd15.Value.Sites.Single(site => site.Layer.Key == key);
             return options.AdapterAt(site, targets) is var (family, numbers) ? (family.Name, numbers.Rank, numbers.Alpha, numbers.Form) : null;

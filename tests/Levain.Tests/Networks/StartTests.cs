@@ -85,6 +85,44 @@ public sealed class StartTests
     }
 
     [Fact]
+    public void A_networks_rates_by_block_hold_for_the_ranks_of_a_file()
+    {
+        using var scope = NewDisposeScope();
+        using var folder = new TemporaryFolder();
+        using var file = TensorFile.Open(File(folder));
+        using var generator = new Generator(1, CPU);
+        using var network = Network.Load(file, Layers(), new() { Family = "lora_fa", BlockRates = new() { Down = "zeros" }, Form = new() { FrozenGradients = true } }, generator);
+        Assert.Equal([Text, Query], network.Adapters.Select(adapter => adapter.Name));
+        Assert.Equal(["textencoder"], network.Groups(1, 1).Select(group => group.Name));
+        // LoRA-FA's frozen halves have gradients that nobody clears.
+        Assert.All(network.Adapters, adapter => Assert.True(adapter is LoraFa && adapter.Parameters[0].IsIdle));
+    }
+
+    [Fact]
+    public void A_group_of_rate_0_is_left_out_but_for_kohyas_LoRA_FA()
+    {
+        using var scope = NewDisposeScope();
+        using var generator = new Generator(1, CPU);
+        using var plain = Network.Create(new() { Rank = 2 }, Layers(), generator);
+        using var fa = Network.Create(new() { Rank = 2, Family = "lora_fa", Form = new() { FrozenGradients = true } }, Layers(), generator);
+        Assert.Equal(["unet"], plain.Groups(0, 1).Select(group => group.Name));
+        Assert.Equal(["textencoder", "unet"], fa.Groups(0, 1).Select(group => group.Name));
+    }
+
+    [Theory]
+    [InlineData(0.0, null, new[] { "textencoder", "unet" })]
+    [InlineData(0.0, 4.0, new[] { "textencoder", "unet", "unet plus" })]
+    [InlineData(2.0, 0.0, new[] { "textencoder", "textencoder plus", "unet", "unet plus" })]
+    public void A_LoRA_plus_ratio_of_0_leaves_the_up_halves_without_a_rate(double ratio, double? unet, string[] groups)
+    {
+        using var scope = NewDisposeScope();
+        using var generator = new Generator(1, CPU);
+        using var network = Network.Create(new() { Rank = 2, LoraPlusRatio = ratio, LoraPlusUNetRatio = unet }, Layers(), generator);
+        Assert.Equal(groups, network.Groups(1, 1).Select(group => group.Name));
+        Assert.Equal(ratio == 0 && unet is null ? 3 * 2 * 8 : ratio == 0 ? 3 * 2 * 8 + 2 * 2 * 8 : 3 * 4 * 8, network.Groups(1, 1).Sum(group => group.Length));
+    }
+
+    [Fact]
     public void Grown_targets_reach_resnets_without_a_convolution_rank()
     {
         using var scope = NewDisposeScope();
