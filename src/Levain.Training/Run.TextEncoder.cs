@@ -8,10 +8,8 @@ public sealed partial class Run
     private Tensor Context(IReadOnlyList<string> texts)
     {
         if (plan.TextEncoderSteps is not { } last || step < last) return captions.Of(texts);
-        if (!Drops) captions.Settle();
+        if (!trained.Draws) captions.Settle();
         using var frozen = no_grad();
         return captions.Of(texts);
     }
-
-    private bool Drops => settings.Network is { Dropout: > 0 } or { RankDropout: > 0 } or { ModuleDropout: > 0 };
 }

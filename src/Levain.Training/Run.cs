@@ -70,6 +70,7 @@ public sealed partial class Run : IDisposable
         objective = new(settings.Noise, settings.Loss, settings.Model.VParameterization, compat);
         kept = AskBase();
         trained = word ?? StartTraining();
+        model.TextEncoder.PassesAllBlocks = compat.UnusedBlocksDraw && trained.Draws;
         model.UNet.Draws = random.Torch;          // blocks that are computed twice drop the same twice
 
         loader = new(plan.Dataset, random.Python, random.EpochOrder, plan.Length.Steps, latents, settings.Trains is Trains.Embedding ? WordTemplates.For(settings.Embedding) : null)
@@ -147,6 +148,7 @@ public sealed partial class Run : IDisposable
         ema?.Dispose();
         loader.Dispose();
         updater.Dispose();
+        model.TextEncoder.PassesAllBlocks = false;
         trained.Dispose();
         foreach (var one in merged) one.Dispose();
         latents?.Dispose();

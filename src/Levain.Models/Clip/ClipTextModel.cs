@@ -25,6 +25,12 @@ public sealed class ClipTextModel : Module<Tensor, int, Tensor>
     /// <summary>Every linear layer, in the order in which kohya's trainer walks them.</summary>
     public IReadOnlyList<IAdaptableLayer> AdaptableLayers { get; }
 
+    /// <summary>
+    /// Whether the blocks behind the last one that is wanted are passed too, without a gradient and for nothing but the numbers that adapters draw in
+    /// them: transformers makes the states of all blocks before one is chosen. Default false.
+    /// </summary>
+    public bool PassesAllBlocks { get; set; }
+
     /// <summary>The table of token vectors.</summary>
     public EmbeddingLayer Tokens => text_model.embeddings.Table;
 
@@ -50,7 +56,7 @@ public sealed class ClipTextModel : Module<Tensor, int, Tensor>
 
     /// <summary>Output of a block, without the final norm, [B, N, C].</summary>
     /// <param name="tokens">Token vectors without positions, [B, N, C].</param>
-    /// <param name="layer">0 for tokens plus positions, i for the output of block i. Later blocks do not run.</param>
+    /// <param name="layer">0 for tokens plus positions, i for the output of block i. Later blocks do not run, unless <see cref="PassesAllBlocks"/> says so.</param>
     public Tensor HiddenState(Tensor tokens, int layer)
     {
         if (layer < 0 || layer > Spec.Layers)
@@ -58,7 +64,15 @@ public sealed class ClipTextModel : Module<Tensor, int, Tensor>
         using var scope = NewDisposeScope();
         var x = text_model.embeddings.WithPositions(tokens);
         for (var i = 0; i < layer; i++) x = text_model.encoder.layers[i].call(x);
+        if (PassesAllBlocks) PassFrom(layer, x);
         return x.MoveToOuterDisposeScope();
+    }
+
+    private void PassFrom(int layer, Tensor x)
+    {
+        using var scope = NewDisposeScope();
+        using var frozen = no_grad();
+        for (var i = layer; i < Spec.Layers; i++) x = text_model.encoder.layers[i].call(x);
     }
 }
 

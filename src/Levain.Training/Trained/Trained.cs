@@ -28,6 +28,9 @@ internal abstract class Trained : IDisposable
     /// <summary>Whether a caption's states can differ from step to step.</summary>
     public abstract bool StatesChange { get; }
 
+    /// <summary>Whether passes draw random numbers in the layers: dropouts, and the ranks of a DyLoRA. Default false.</summary>
+    public virtual bool Draws => false;
+
     /// <summary>Words of captions that are no words of the tokenizer, with the ids of their vectors. Default none.</summary>
     public virtual IReadOnlyDictionary<string, int>? Words => null;
 

@@ -44,10 +44,11 @@ internal sealed class TrainedNetwork : Trained
         get
         {
             var adapted = Network.Adapters.Any(adapter => adapter.Site.Part == NetworkPart.TextEncoder);
-            var drops = settings.Network is { Dropout: > 0 } or { RankDropout: > 0 } or { ModuleDropout: > 0 };
-            return adapted && (settings.Optimizer.TextEncoderRate != 0 || drops || compat.UntrainedGradientsGrow);
+            return adapted && (settings.Optimizer.TextEncoderRate != 0 || Draws || compat.UntrainedGradientsGrow);
         }
     }
+
+    public override bool Draws => Network.Draws;
 
     public override void At(IReadOnlyList<int> timesteps) => Network.Timesteps = timesteps;
 
