@@ -15,18 +15,17 @@ public static partial class KohyaArguments
         return [.. (line.Texts("base_weights") ?? []).Select((file, i) => new BaseNetwork { File = FullPath(file), Strength = i < strengths.Count ? strengths[i] : 1 })];
     }
 
-    private static (NetworkSettings, IReadOnlyList<KeyValuePair<string, string>>?) Network(KohyaCommandLine line, Problems problems)
+    private static (NetworkSettings, IReadOnlyList<KeyValuePair<string, string>>?) Network(KohyaCommandLine line, Problems problems, ICollection<string>? notes)
     {
         var module = line.Text("network_module");
         if (module is null) problems.Add("--network_module", "is not given.", "Use networks.lora.");
         else if (!Modules.Contains(module)) problems.Add("--network_module", $"is {module}, which is not supported.", Nearest.Advice(module, Modules));
-        var rank = line.Whole("network_dim") ?? DefaultRank;
         var network = new NetworkSettings
         {
             Weights = FullPath(line.Text("network_weights")),
             RankFromWeights = line.Flag("dim_from_weights"),
-            Rank = rank,
-            Alpha = line.Number("network_alpha") is 0 && module != "networks.oft" ? rank : line.Number("network_alpha"),
+            Rank = line.Whole("network_dim") ?? DefaultRank,
+            Alpha = line.Number("network_alpha"),
             Dropout = line.Number("network_dropout"),
             MaxNorm = line.Number("scale_weight_norms"),
             Train = line.Flag("network_train_unet_only") ? TrainedPart.Unet : line.Flag("network_train_text_encoder_only") ? TrainedPart.TextEncoder : TrainedPart.Both,
@@ -41,33 +40,43 @@ public static partial class KohyaArguments
         var arguments = new NetworkArguments(pairs ?? [], problems.In("--network_args"));
         network = module switch
         {
-            "networks.lora" => Lora(network, arguments),
-            "networks.lora_fa" => Lora(network with { Family = AdapterFamilies.LoraFa.Name }, arguments),
+            "networks.lora" => WithPlus(Lora(network, arguments), arguments),
+            "networks.lora_fa" => LoraFa(network, arguments),
             "networks.dylora" => Dylora(network, arguments),
             "networks.oft" => Oft(network, arguments),
             "lycoris.kohya" => Lycoris(network, arguments),
             _ => network,
         };
-        if (module is not null && Modules.Contains(module)) arguments.RefuseOthers(module);
+        if (module is not null && Modules.Contains(module)) arguments.NoteOthers(module, notes);
         return (network, line.Texts("network_args") is null ? null : [.. pairs ?? []]);
     }
 
-    private static NetworkSettings Lora(NetworkSettings network, NetworkArguments arguments) => WithPlus(network, arguments) with
+    private static NetworkSettings Lora(NetworkSettings network, NetworkArguments arguments)
     {
-        ConvRank = arguments.Whole("conv_dim"),
-        ConvAlpha = arguments.Number("conv_alpha"),
-        Dropout = arguments.Number("dropout") ?? network.Dropout,
-        RankDropout = arguments.Number("rank_dropout"),
-        ModuleDropout = arguments.Number("module_dropout"),
-        BlockRanks = arguments.Wholes("block_dims"),
-        BlockAlphas = arguments.Numbers("block_alphas"),
-        ConvBlockRanks = arguments.Wholes("conv_block_dims"),
-        ConvBlockAlphas = arguments.Numbers("conv_block_alphas"),
-        DownWeights = arguments.Curve("down_lr_weight"),
-        MidWeight = arguments.Curve("mid_lr_weight"),
-        UpWeights = arguments.Curve("up_lr_weight"),
-        BlockZeroThreshold = arguments.Number("block_lr_zero_threshold") ?? 0,
-    };
+        arguments.Passes("dropout");                // never read: --network_dropout counts
+        return network with
+        {
+            ConvRank = arguments.Whole("conv_dim"),
+            ConvAlpha = arguments.Number("conv_alpha"),
+            RankDropout = arguments.Number("rank_dropout"),
+            ModuleDropout = arguments.Number("module_dropout"),
+            BlockRanks = arguments.Wholes("block_dims"),
+            BlockAlphas = arguments.Numbers("block_alphas"),
+            ConvBlockRanks = arguments.Wholes("conv_block_dims"),
+            ConvBlockAlphas = arguments.Numbers("conv_block_alphas"),
+            DownWeights = arguments.Curve("down_lr_weight"),
+            MidWeight = arguments.Curve("mid_lr_weight"),
+            UpWeights = arguments.Curve("up_lr_weight"),
+            BlockZeroThreshold = arguments.Number("block_lr_zero_threshold") ?? 0,
+        };
+    }
+
+    // LoRA-FA knows nothing of LoRA+, and passes over its arguments.
+    private static NetworkSettings LoraFa(NetworkSettings network, NetworkArguments arguments)
+    {
+        foreach (var unused in new[] { "loraplus_lr_ratio", "loraplus_unet_lr_ratio", "loraplus_text_encoder_lr_ratio" }) arguments.Passes(unused);
+        return Lora(network with { Family = AdapterFamilies.LoraFa.Name }, arguments);
+    }
 
     private static NetworkSettings Dylora(NetworkSettings network, NetworkArguments arguments)
     {

@@ -70,7 +70,7 @@ public static partial class KohyaArguments
 
     private static RunSettings Settings(KohyaCommandLine line, Func<string, string> files, Problems problems, ICollection<string>? notes)
     {
-        var (network, networkArgs) = line.Trainer is KohyaTrainers.Network ? Network(line, problems) : (new(), null);
+        var (network, networkArgs) = line.Trainer is KohyaTrainers.Network ? Network(line, problems, notes) : (new(), null);
         var (optimizer, optimizerArgs) = Optimizer(line, problems);
         return new()
         {
@@ -169,6 +169,7 @@ public static partial class KohyaArguments
                 NetworkDim = line.Whole("network_dim"),
                 Wholes = line.Wholes,
                 ShortCaptionSaid = line.Whole("max_token_length") is ModelSettings.ShortCaption,
+                NetworkDropout = line.Number("network_dropout"),
                 NetworkArgs = networkArgs,
                 OptimizerArgs = optimizerArgs,
                 FromDatasetFile = line.Has("dataset_config"),

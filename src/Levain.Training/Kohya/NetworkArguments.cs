@@ -5,7 +5,7 @@ using Levain.Training.Settings;
 
 namespace Levain.Training.Kohya;
 
-/// <summary>The words of <c>--network_args</c>, all of them texts, read by name; whatever nobody has asked for is refused at the end.</summary>
+/// <summary>The words of <c>--network_args</c>, all of them texts, read by name; whatever nobody has asked for is noted at the end.</summary>
 /// <param name="given">Names and values.</param>
 /// <param name="problems">What is wrong with them.</param>
 internal sealed class NetworkArguments(IReadOnlyDictionary<string, string> given, Problems problems)
@@ -52,10 +52,10 @@ internal sealed class NetworkArguments(IReadOnlyDictionary<string, string> given
     /// <summary>The family of one of LyCORIS' algorithms, or null.</summary>
     public string? Family(string algorithm) => LycorisArguments.Family(algorithm, problems, "algo");
 
-    /// <summary>Names what nobody has asked for.</summary>
-    public void RefuseOthers(string module)
+    /// <summary>Names what nobody has asked for: kohya and LyCORIS pass over it without a word.</summary>
+    public void NoteOthers(string module, ICollection<string>? notes)
     {
-        foreach (var name in given.Keys.Except(known)) problems.Add(name, $"is not an argument of {module}.", Nearest.Advice(name, known));
+        foreach (var name in given.Keys.Except(known)) notes?.Add($"--network_args {name} changes nothing: it is not an argument of {module}. {Nearest.Advice(name, known)}");
     }
 
     private T? Parsed<T>(string name, Func<string, T?> parse, string fix) where T : struct

@@ -116,7 +116,7 @@ public static class LoraMetadata
         Put("network_module", kohya?.NetworkModule ?? ModuleOf(network));
         Put("network_dim", kohya is null ? network.Rank : kohya.NetworkDim);
         Put("network_alpha", network.EffectiveAlpha);
-        Put("network_dropout", network.Dropout);
+        Put("network_dropout", kohya is null ? network.Dropout : kohya.NetworkDropout);
         Put("mixed_precision", precision);
         Put("full_fp16", false);
         Put("v2", false);
@@ -207,7 +207,7 @@ public static class LoraMetadata
         {
             if (kohya.NetworkArgs is null) return null;
             var given = kohya.NetworkArgs.Select(pair => new KeyValuePair<string, object?>(pair.Key, pair.Value)).ToList();
-            if (given.All(pair => pair.Key != "dropout")) given.Add(new("dropout", network.Dropout));
+            if (!network.RankFromWeights && given.All(pair => pair.Key != "dropout")) given.Add(new("dropout", kohya.NetworkDropout));
             return given;
         }
         var words = new List<KeyValuePair<string, object?>>();

@@ -25,6 +25,9 @@ public sealed record KohyaCommand
     /// <summary>Whether <c>max_token_length</c> is 75 in a config file: no command line takes what is meant without it.</summary>
     public bool ShortCaptionSaid { get; init; }
 
+    /// <summary><c>--network_dropout</c>; LyCORIS' own argument <c>dropout</c> goes before it, but metadata tells this one.</summary>
+    public double? NetworkDropout { get; init; }
+
     /// <summary><c>--network_args</c> in order, as written; null where there were none.</summary>
     public IReadOnlyList<KeyValuePair<string, string>>? NetworkArgs { get; init; }
 

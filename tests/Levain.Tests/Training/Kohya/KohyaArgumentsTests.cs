@@ -77,7 +77,7 @@ public sealed class KohyaArgumentsTests(ITestOutputHelper output)
     [Fact]
     public void Mistakes_are_told_together()
     {
-        var (_, problems) = Read("--netwrok_dim", "4", "--save_every_n", "3", "--seed", "x", "--loss_type", "l3", "--network_args", "conv_dimm=3", "--v2", "--network_dim", "0");
+        var (_, problems) = Read("--netwrok_dim", "4", "--save_every_n", "3", "--seed", "x", "--loss_type", "l3", "--network_args", "conv_dim=x", "--v2", "--network_dim", "0");
         Assert.Equal(
             [
                 "--netwrok_dim: is not an option of train_network.py. Did you mean 'network_dim'?",
@@ -85,9 +85,49 @@ public sealed class KohyaArgumentsTests(ITestOutputHelper output)
                 "--seed: is \"x\". Give a whole number.",
                 "--loss_type: is \"l3\". Did you mean 'l1' or 'l2'?",
                 "--v2: is not supported. SD 2.x is not trained by this version; use an SD 1.x base.",
-                "--network_args.conv_dimm: is not an argument of networks.lora. Did you mean 'conv_dim'?",
+                "--network_args.conv_dim: is \"x\". Give a whole number.",
                 "--network_dim network.rank: is 0. Use 1 to 1024; 16 suits most subjects.",
             ], problems.All.Select(problem => problem.ToString()));
+    }
+
+    [Theory]
+    [InlineData("networks.lora", "conv_dimm=3", "conv_dimm changes nothing: it is not an argument of networks.lora. Did you mean 'conv_dim'?")]
+    [InlineData("networks.dylora", "rank_dropout=0.1", "rank_dropout changes nothing")]
+    [InlineData("networks.oft", "conv_dim=4", "conv_dim changes nothing")]
+    [InlineData("lycoris.kohya", "block_dims=1,2", "block_dims changes nothing")]
+    public void A_network_argument_that_nobody_reads_is_noted(string module, string argument, string note)
+    {
+        var notes = new List<string>();
+        var (settings, problems) = KohyaArguments.Read([.. Base[..^4], "--network_module", module, "--network_args", argument], notes: notes);
+        Assert.DoesNotContain(problems.All, problem => problem.Where.Contains("network_args"));
+        Assert.Contains(notes, line => line.Contains(note));
+        Assert.Equal(argument.Split('=')[0], Assert.Single(settings.Kohya!.NetworkArgs!).Key);
+    }
+
+    [Theory]
+    [InlineData("networks.lora", 0.2)]
+    [InlineData("networks.lora_fa", 0.2)]
+    [InlineData("lycoris.kohya", 0.5)]
+    public void An_argument_dropout_is_LyCORIS_alone_to_read(string module, double dropout)
+    {
+        var (settings, _) = KohyaArguments.Read([.. Base[..^4], "--network_module", module, "--network_dropout", "0.2", "--network_args", "dropout=0.5"]);
+        Assert.Equal((dropout, 0.2), (settings.Network.Dropout, settings.Kohya!.NetworkDropout));
+    }
+
+    [Fact]
+    public void LoRA_FA_passes_over_LoRA_plus()
+    {
+        var (settings, problems) = KohyaArguments.Read([.. Base[..^4], "--network_module", "networks.lora_fa", "--network_args", "loraplus_lr_ratio=16"]);
+        Assert.Empty(problems.All);
+        Assert.Null(settings.Network.LoraPlusRatio);
+    }
+
+    [Fact]
+    public void An_alpha_of_0_is_each_layers_own_rank()
+    {
+        var (settings, problems) = Read("--network_alpha", "0", "--network_args", "conv_dim=2", "conv_alpha=0", "block_dims=" + string.Join(',', Enumerable.Repeat(4, 25)), "block_alphas=" + string.Join(',', Enumerable.Repeat(0, 25)));
+        Assert.Empty(problems.All);
+        Assert.Equal((0.0, 0.0), (settings.Network.Alpha, settings.Network.ConvAlpha));
     }
 
     [Fact]

@@ -17,7 +17,6 @@ public sealed class NetworkSettingsTests
     [InlineData("family = \"lokr\"\n[network.lokr]\nfactor = 0", "network.lokr.factor", "4 to 8")]
     [InlineData("family = \"dylora\"\nrank = 6", "network.dylora.block", "divisor")]
     [InlineData("family = \"kohya_dylora\"\nrank = 4\nconv_rank = 2", "network.conv_rank", "the same in both")]
-    [InlineData("family = \"boft\"\nrank = 4", "network.rank", "10 or more")]
     [InlineData("family = \"locon\"\npreset = \"atn-mlp\"", "network.preset", "attn-mlp")]
     [InlineData("family = \"locon\"\npreset_file = \"none.toml\"", "network.preset_file", "TOML file")]
     [InlineData("family = \"locon\"\ndown_weights = [1]", "network.block_ranks", "include")]
@@ -82,8 +81,7 @@ public sealed class NetworkSettingsTests
     [Theory]
     [InlineData("algo=lokrr", "algo")]
     [InlineData("algo=locon conv_dim=x", "conv_dim")]
-    [InlineData("algo=locon fctor=4", "fctor")]
-    public void An_argument_that_LyCORIS_does_not_know_is_told(string arguments, string where)
+    public void An_argument_that_LyCORIS_cannot_read_is_told(string arguments, string where)
     {
         var (_, problems) = Levain.Training.Kohya.KohyaArguments.Read(["--network_module", "lycoris.kohya", "--network_args", .. arguments.Split(' ')], "train_network.py", File.ReadAllText);
         Assert.Contains(problems.All, problem => problem.Where == "--network_args." + where);
