@@ -1,5 +1,6 @@
 using System.Globalization;
 using Levain.Training;
+using Levain.Training.Settings;
 using static TorchSharp.torch;
 
 namespace Levain.Cli.Bench;
@@ -7,7 +8,7 @@ namespace Levain.Cli.Bench;
 internal static partial class Benches
 {
     /// <summary>One update by each optimizer.</summary>
-    public static Bench Optimizers { get; } = new("optimizers", "One update of a U-Net LoRA of rank 128 by each optimizer, as a share of a training step", null, Lean: false, MeasureOptimizers);
+    public static Bench Optimizers { get; } = new("optimizers", "One update of a U-Net LoRA of rank 128 by each optimizer, as a share of the step it belongs to, SD 1.5 at 512 px", SyntheticBase.Full, Lean: false, MeasureOptimizers);
 
     private const int OptimizerRank = 128;
 
@@ -16,6 +17,9 @@ internal static partial class Benches
 
     private static IEnumerable<BenchRow> MeasureOptimizers(BenchScene scene)
     {
+        const int Side = 512;
+        var step = BenchRun.Train(scene, Side, OptimizerRank, TrainedPart.Unet, steps: scene.Repeats + 1).Fastest;
+        yield return new($"training step, SD 1.5, {Side} px, batch 1, U-Net LoRA rank {OptimizerRank}", step) { TeraFlop = LoraStepTeraFlop, PeakBytes = scene.PeakBytes };
         using var scope = NewDisposeScope();
         using var frozen = no_grad();
         var tensors = new List<TrainedTensor>();
@@ -41,7 +45,7 @@ internal static partial class Benches
         }
 
         BenchRow Row(string name, double seconds, long bytes) => new(string.Create(CultureInfo.InvariantCulture,
-            $"{name}: {100 * seconds * scene.Floor / (1e3 * LoraStepTeraFlop):0.00} % of a step{(usual == 0 ? "" : $", {seconds / usual:0.0} × AdamW")}, {bytes / (double)position:0.00} B a number"), seconds)
+            $"{name}: {100 * seconds / step:0.00} % of a step{(usual == 0 ? "" : $", {seconds / usual:0.0} × AdamW")}, {bytes / (double)position:0.00} B a number"), seconds)
         { PeakBytes = bytes };
     }
 
