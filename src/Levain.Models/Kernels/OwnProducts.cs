@@ -29,9 +29,13 @@ public static class OwnProducts
     public static Tensor Of(Tensor a, Tensor b)
     {
         var c = empty([a.size(0), b.size(1)]);
-        Run(a, b, c, add: false);
+        Into(c, a, b);
         return c;
     }
+
+    /// <summary>c = a·b.</summary>
+    /// <param name="c">[M, N] in any order.</param>
+    public static void Into(Tensor c, Tensor a, Tensor b) => Run(a, b, c, add: false);
 
     /// <summary>c += a·b.</summary>
     /// <param name="c">[M, N] in any order.</param>

@@ -17,6 +17,13 @@ internal static class FactorProducts
         return scale == 1 ? product : product.mul_(scale);
     }
 
+    /// <summary>product ← left·right; its content before counts for nothing.</summary>
+    public static void Into(Tensor product, Tensor left, Tensor right)
+    {
+        if (Suits(left, right.size(1))) OwnProducts.Into(product, left, right);
+        else product.addmm_(left, right, beta: 0);
+    }
+
     /// <summary>sum += inner·factor, [N, C] of [N, r] and [r, C].</summary>
     public static void Add(Tensor sum, Tensor inner, Tensor factor)
     {

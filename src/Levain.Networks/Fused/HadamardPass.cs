@@ -29,7 +29,7 @@ internal sealed class HadamardPass(IAdaptableLayer layer, float factor) : Pass
         else y.zero_();
         var (ins, outs) = (LayerMatrices.Of(layer, x), LayerMatrices.Of(layer, y));
         foreach (var piece in Pieces(inputs))
-            for (var i = 0; i < ins.Length; i++) outs[i].narrow(1, piece.First, piece.Rows).addmm_(ins[i], piece.Weight().to_type(x.dtype).t());
+            for (var i = 0; i < ins.Length; i++) FactorProducts.Add(outs[i].narrow(1, piece.First, piece.Rows), ins[i], piece.Weight().to_type(x.dtype).t());
         return y;
     }
 
@@ -48,22 +48,23 @@ internal sealed class HadamardPass(IAdaptableLayer layer, float factor) : Pass
             if (into is not null)
             {
                 var weight = piece.Weight().to_type(x.dtype);
-                for (var i = 0; i < ins.Length; i++) into[i].addmm_(outs[i].narrow(1, piece.First, piece.Rows), weight);
+                for (var i = 0; i < ins.Length; i++) FactorProducts.Add(into[i], outs[i].narrow(1, piece.First, piece.Rows), weight);
             }
             var g = piece.Scratch;
             for (var i = 0; i < ins.Length; i++)
             {
                 var rows = outs[i].narrow(1, piece.First, piece.Rows).t();
-                if (x.dtype == ScalarType.Float32) g.addmm_(rows, ins[i], beta: i == 0 ? 0 : 1, alpha: factor);
-                else if (i == 0) g.copy_(rows.mm(ins[i])).mul_(factor);
-                else g.add_(rows.mm(ins[i]), factor);
+                if (x.dtype != ScalarType.Float32 && i == 0) g.copy_(rows.mm(ins[i]));
+                else if (i == 0) FactorProducts.Into(g, rows, ins[i]);
+                else FactorProducts.AddGradient(g, rows, ins[i]);
             }
+            g.mul_(factor);
             piece.Second.mul_(g);                                                       // P
             g.mul_(piece.First1);                                                       // Q
-            da1.narrow(0, piece.First, piece.Rows).addmm_(piece.Second, b1.t());
-            db1.addmm_(piece.A1.t(), piece.Second);
-            da2.narrow(0, piece.First, piece.Rows).addmm_(g, b2.t());
-            db2.addmm_(piece.A2.t(), g);
+            FactorProducts.AddGradient(da1.narrow(0, piece.First, piece.Rows), piece.Second, b1.t());
+            FactorProducts.AddGradient(db1, piece.A1.t(), piece.Second);
+            FactorProducts.AddGradient(da2.narrow(0, piece.First, piece.Rows), g, b2.t());
+            FactorProducts.AddGradient(db2, piece.A2.t(), g);
         }
         return [dx, da1, db1, da2, db2];
     }
@@ -89,8 +90,9 @@ internal sealed class HadamardPass(IAdaptableLayer layer, float factor) : Pass
         {
             var rows = Math.Min(most, layer.Shape.Out - first);
             var (left, right) = (a1.narrow(0, first, rows), a2.narrow(0, first, rows));
-            var piece = new Piece(first, rows, weight.narrow(0, first, rows), left, right,
-                first1.narrow(0, 0, rows).addmm_(left, b1, beta: 0), second.narrow(0, 0, rows).addmm_(right, b2, beta: 0), scratch.narrow(0, 0, rows), factor);
+            var piece = new Piece(first, rows, weight.narrow(0, first, rows), left, right, first1.narrow(0, 0, rows), second.narrow(0, 0, rows), scratch.narrow(0, 0, rows), factor);
+            FactorProducts.Into(piece.First1, left, b1);
+            FactorProducts.Into(piece.Second, right, b2);
             yield return piece;
         }
     }

@@ -144,6 +144,40 @@ public sealed class ForwardTests(ITestOutputHelper output)
         Assert.True(outcomes[0].Gradient.abs().max().item<float>() > 0.1);
     }
 
+    [Theory]
+    [InlineData("locon", DoraAxis.None)]
+    [InlineData("loha", DoraAxis.None)]
+    [InlineData("lokr", DoraAxis.None)]
+    [InlineData("dora", DoraAxis.Output)]
+    [InlineData("dora", DoraAxis.Input)]
+    public void A_layer_large_enough_for_our_own_kernels_gives_what_its_weight_gives(string family, DoraAxis axis)
+    {
+        const int inner = 288, outer = 416, tokens = 200, rank = 8;
+        using var scope = NewDisposeScope();
+        Tensor made(string name, params long[] sides) => Synth.Input(name, sides.Aggregate(1L, (product, side) => product * side)).view(sides);
+        var (weight, bias) = (made("large.w", outer, inner).mul_(0.06), made("large.b", outer));
+        var target = new FakeLayer("down_blocks.0.attentions.0.proj_in", new(LayerKind.Linear, inner, outer, (1, 1), (1, 1), (0, 0)), () => weight, bias);
+        using var network = Create(target, new() { Family = family, Rank = rank, Alpha = rank, Form = new() { Dora = axis } });
+        using (no_grad())
+            foreach (var parameter in network.Adapters[0].Parameters.Where(parameter => parameter.Name is not "scalar"))
+                parameter.Value.add_(Synth.Input($"large.{parameter.Name}", parameter.Length).view([.. parameter.Shape]), alpha: 0.1);
+        network.Attach(0.8);
+        network.Training = true;
+        var outcomes = new List<(Tensor Y, Tensor Dx, Tensor Gradient)>();
+        foreach (var fused in new[] { true, false })
+        {
+            network.ZeroGradients();
+            var x = made("large.x", 2, tokens / 2, inner).requires_grad_(true);
+            var y = fused ? target.Call(x) : target.Apply(x, network.Adapters[0].Weight(weight, 0.8), bias);
+            (y * made("large.probe", 2, tokens / 2, outer)).sum().backward();
+            outcomes.Add((y, x.grad!, network.Gradients.clone()));
+        }
+        Close(outcomes[1].Y, outcomes[0].Y, 2e-5, "y");
+        CloseGradient(outcomes[1].Dx, outcomes[0].Dx, "dx");
+        CloseGradient(outcomes[1].Gradient, outcomes[0].Gradient, "gradient");
+        Assert.True(outcomes[0].Gradient.abs().max().item<float>() > 0.1);
+    }
+
     [Fact]
     public void An_input_that_needs_no_gradient_gets_none()
     {
