@@ -17,19 +17,20 @@ public readonly record struct WeightedText(string Text, double Weight)
 /// Reads attention weights: <c>(x)</c> ×1.1, <c>[x]</c> ÷1.1, <c>(x:1.3)</c>, nested ones multiplied, <c>\(</c> a literal bracket, and
 /// <c>BREAK</c>. Nothing is an error: a bracket that never closes weighs to the end, one that never opened is text.
 /// </summary>
-/// <remarks>AUTOMATIC1111's webui, <c>prompt_parser.parse_prompt_attention</c>; kohya's weighted captions are the same without BREAK.</remarks>
+/// <remarks>AUTOMATIC1111's webui, <c>prompt_parser.parse_prompt_attention</c>; kohya's weighted captions are the same without BREAK, and
+/// without blanks around a number: <c>(x: 1.3)</c> is the text <c>x: 1.3</c> in plain brackets.</remarks>
 public static partial class PromptAttention
 {
     private const double RoundFactor = 1.1, SquareFactor = 1 / 1.1;
 
     /// <summary>The pieces of <paramref name="text"/>, neighbours of equal weight joined; one empty piece for an empty text.</summary>
     /// <param name="text">A prompt or caption.</param>
-    /// <param name="breaks">Whether the word BREAK is a marker (webui) or a word (kohya's captions).</param>
+    /// <param name="breaks">Whether the word BREAK is a marker, and a number may stand between blanks (webui); or neither (kohya's captions).</param>
     public static IReadOnlyList<WeightedText> Parse(string text, bool breaks = true)
     {
         var pieces = new List<WeightedText>();
         var (round, square) = (new Stack<int>(), new Stack<int>());
-        foreach (Match token in Tokens().Matches(text))
+        foreach (Match token in (breaks ? Tokens() : CaptionTokens()).Matches(text))
         {
             var word = token.Value;
             if (word[0] == '\\') pieces.Add(new(word[1..], 1));
@@ -88,6 +89,9 @@ public static partial class PromptAttention
 
     [GeneratedRegex(@"\\[()\[\]\\]?|\(|\[|:\s*(?<weight>[+-]?[.\d]+)\s*\)|\)|\]|[^\\()\[\]:]+|:")]
     private static partial Regex Tokens();
+
+    [GeneratedRegex(@"\\[()\[\]\\]?|\(|\[|:(?<weight>[+-]?[.\d]+)\)|\)|\]|[^\\()\[\]:]+|:")]
+    private static partial Regex CaptionTokens();
 
     [GeneratedRegex(@"\s*\bBREAK\b\s*")]
     private static partial Regex Breaks();

@@ -31,6 +31,14 @@ public sealed class PromptTests(ITestOutputHelper output)
         output.WriteLine($"{run} exact, {mended} read where the reference raises");
     }
 
+    [Theory]
+    [InlineData("a (cat: 1.3)", true, "a ", 1, "cat", 1.3)]
+    [InlineData("a (cat: 1.3)", false, "a ", 1, "cat: 1.3", 1.1)]
+    [InlineData("a (cat:1.3 )", false, "a ", 1, "cat:1.3 ", 1.1)]
+    [InlineData("a (cat:1.3)", false, "a ", 1, "cat", 1.3)]
+    public void Only_the_webui_reads_a_weight_between_blanks(string text, bool breaks, string first, double firstWeight, string second, double secondWeight) =>
+        Assert.Equal([new(first, firstWeight), new(second, secondWeight)], PromptAttention.Parse(text, breaks));
+
     [Fact]
     public void Schedules_and_alternations_change_at_the_recorded_steps()
     {
