@@ -23,6 +23,8 @@ public sealed record Compat
         ValidationVaries = true,
         ValidationPilesUp = true,
         MetadataTagsLost = true,
+        MetadataDecides = true,
+        LooseRegPassedOver = true,
         MasksApart = true,
         WholeTableTrained = true,
         SnrBeforeZeroTerminal = true,
@@ -65,6 +67,12 @@ public sealed record Compat
 
     /// <summary>K-12: with wildcards, a metadata entry without a caption loses its tags, and one without tags gains a separator.</summary>
     public bool MetadataTagsLost { get; init; }
+
+    /// <summary>K-60: a metadata file's <c>image_size</c> counts as a picture's size, and of pictures with the same name in a dataset the last takes the first's place.</summary>
+    public bool MetadataDecides { get; init; }
+
+    /// <summary>K-61: a folder of regularization pictures that is not there, or whose pictures lie in no numbered sub-folder, counts as none.</summary>
+    public bool LooseRegPassedOver { get; init; }
 
     /// <summary>K-22: a dataset with mask pictures is never told of epochs and steps, so that captions dropped by epoch are always empty and warm-ups stand still; masks are brought to a bucket's size without the cut their picture gets; metadata says nothing of its folders.</summary>
     public bool MasksApart { get; init; }

@@ -72,6 +72,8 @@ public static class KohyaDefects
         Never("K-42", "Sample pictures are drawn with clipped latents (DDIM, Heun) and with prompts cut another way than captions.", "Samplers are those of the webui."),
         new("K-43", "1600 steps, where neither steps nor epochs are given, become more epochs with accumulated gradients.", "The same; levain check shows what it comes to.", DefectTreatment.Kept),
         Never("K-45", "A run without a seed cannot be resumed in the same order.", "The seed that was drawn is part of a snapshot."),
+        Repeats("K-60", "A metadata file's image_size decides a picture's bucket whatever size it has; of pictures that two metadata files of a dataset call the same only the last is used, in the first's place.", "Sizes come from the pictures, and all are used.", nameof(Compat.MetadataDecides)),
+        Repeats("K-61", "A folder of regularization pictures that is not there, or whose pictures lie in no numbered folder, is passed over.", "A missing folder is told; loose pictures are one subset.", nameof(Compat.LooseRegPassedOver)),
         Repeats("K-80", "With a clip skip the text encoder's last blocks are computed and thrown away; dropouts and DyLoRA's ranks are drawn in them nevertheless.", "They are not computed.", nameof(Compat.UnusedBlocksDraw)),
         Repeats("K-81", "A rank_dropout or module_dropout of 0 of networks.lora and networks.lora_fa draws as many numbers as any other.", "Nothing is drawn.", nameof(Compat.ZeroDropoutsDraw)),
         Repeats("L-01", "LyCORIS 4.1.3 adapts the time embedding in the presets attn-mlp and unet-transformer-only, and cannot attach full, full-lin and unet-only at all.", "Every preset adapts what its name says, as in LyCORIS 3.3.0.", nameof(Compat.LycorisTimeEmbedding)),

@@ -93,7 +93,8 @@ public sealed class Dataset
                     Caption = picture.Caption,
                     IsReg = subset.Options.IsReg,
                     Mask = picture.Mask,
-                    Size = picture.Header.SizeForBucket(compat),
+                    Name = picture.Entry.Key,
+                    Size = compat.MetadataDecides && picture.Entry.Size is { } told ? told : picture.Header.SizeForBucket(compat),
                     ReadSize = compat.RawPixels ? picture.Header.Stored : picture.Header.Size,
                     Repeats = training ? subset.Options.NumRepeats : 1,
                 });
@@ -109,7 +110,15 @@ public sealed class Dataset
         var unused = repeats.Count(count => count == 0);
         if (unused > 0 && training)
             report.Warn($"{unused} of {reg.Count} regularization pictures are never used: there are more than training pictures times repeats ({wanted}).");
-        return new(table, subsets, images, isValidation: !training);
+        return new(table, subsets, compat.MetadataDecides ? LastOfEachName(images) : images, isValidation: !training);
+    }
+
+    // K-60: a picture takes the place of an earlier one of the same name, though both have been counted.
+    private static IReadOnlyList<DatasetImage> LastOfEachName(List<DatasetImage> images)
+    {
+        var named = new OrderedDictionary<string, DatasetImage>();
+        foreach (var image in images) named[image.Name] = image;
+        return [.. named.Values];
     }
 
     // What is judged by should not change from one time to the next.

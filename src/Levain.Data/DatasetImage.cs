@@ -8,6 +8,9 @@ public sealed record DatasetImage
     /// <summary>The file.</summary>
     public required string Path { get; init; }
 
+    /// <summary>What it is called within its dataset: in a metadata file as it stands there, else its path.</summary>
+    public required string Name { get; init; }
+
     /// <summary>Index of its subset in <see cref="DatasetPart.Subsets"/>.</summary>
     public required int Subset { get; init; }
 

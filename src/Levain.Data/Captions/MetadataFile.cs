@@ -3,22 +3,30 @@ using Levain.Core;
 
 namespace Levain.Data;
 
-/// <summary>One entry of a metadata file: the picture, its text, and its tags alone.</summary>
-internal sealed record MetadataEntry(string Path, string? Caption, string? Tags);
+/// <summary>A picture before it is looked at.</summary>
+/// <param name="Key">What it is called within its dataset: in a metadata file as it stands there, else its path.</param>
+/// <param name="Path">The file.</param>
+/// <param name="Caption">Text of a metadata file.</param>
+/// <param name="Tags">Its tags alone.</param>
+/// <param name="Size">Size that the metadata file gives it, px.</param>
+internal sealed record MetadataEntry(string Key, string Path, string? Caption = null, string? Tags = null, PixelSize? Size = null);
 
 /// <summary>kohya's metadata files: a JSON object of pictures, or JSONL with one picture a line.</summary>
 internal static class MetadataFile
 {
-    /// <summary>All entries in order. Keys are paths, absolute or below the image folder; a key without ending finds its picture.</summary>
+    /// <summary>All entries, the longest keys first, as kohya sorts them. Keys are paths, absolute or below the image folder; a key without ending finds its picture.</summary>
     /// <exception cref="DatasetException">There is no such file, it is no JSON, or a picture is missing.</exception>
     public static IReadOnlyList<MetadataEntry> Read(string file, SubsetOptions options, Compat compat)
     {
         if (!File.Exists(file)) throw new DatasetException(file, "does not exist. Name the metadata file.");
         try
         {
-            return [.. Entries(file).Select(entry => new MetadataEntry(Resolve(entry.Key, file, options),
+            // A key that is repeated keeps its first place and its last value.
+            var entries = new OrderedDictionary<string, JsonElement>();
+            foreach (var (key, value) in Entries(file)) entries[key] = value;
+            return [.. entries.OrderByDescending(entry => entry.Key.EnumerateRunes().Count()).Select(entry => new MetadataEntry(entry.Key, Resolve(entry.Key, file, options),
                 MetadataCaption.Join(Text(entry.Value, "caption"), Text(entry.Value, "tags"), options.CaptionSeparator, options.EnableWildcard, compat),
-                Tags(entry.Value, options)))];
+                Tags(entry.Value, options), Size(entry.Key, entry.Value, file)))];
         }
         catch (JsonException e)
         {
@@ -43,6 +51,14 @@ internal static class MetadataFile
 
     private static string? Tags(JsonElement entry, SubsetOptions options) =>
         Text(entry, "tags") is { } tags ? options.EnableWildcard ? tags.Replace("\n", options.CaptionSeparator) : tags : null;
+
+    private static PixelSize? Size(string key, JsonElement entry, string file)
+    {
+        if (!entry.TryGetProperty("image_size", out var size) || size.ValueKind is JsonValueKind.Null) return null;
+        if (size.ValueKind is JsonValueKind.Array && size.GetArrayLength() == 2 && size[0].TryGetInt32(out var width) && size[1].TryGetInt32(out var height) && width > 0 && height > 0)
+            return new(width, height);
+        throw new DatasetException(file, $"gives '{key}' the image_size {size.GetRawText()}. Write [width, height] in px, or leave it out.");
+    }
 
     private static string? Text(JsonElement entry, string name) =>
         entry.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;

@@ -6,7 +6,10 @@ namespace Levain.Data;
 /// <summary>A picture with its caption, found but not yet placed.</summary>
 /// <param name="Tags">The tags alone where they are counted apart from the caption (metadata files).</param>
 /// <param name="Mask">The picture's mask, where the subset has a folder of masks.</param>
-internal sealed record FoundPicture(string Path, string Caption, ImageHeader Header, string? Tags = null, string? Mask = null);
+internal sealed record FoundPicture(MetadataEntry Entry, string Caption, ImageHeader Header, string? Tags = null, string? Mask = null)
+{
+    public string Path => Entry.Path;
+}
 
 /// <summary>A subset with its pictures.</summary>
 internal sealed record ReadSubset(SubsetOptions Options, string Name, IReadOnlyList<FoundPicture> Pictures);
@@ -61,7 +64,7 @@ internal sealed class SubsetReader(Compat compat, ImageChecking checking, Datase
     {
         var entries = options.MetadataFile is { } file
             ? MetadataFile.Read(file, options, compat)
-            : PicturesIn(options.ImageDir!).Select(path => new MetadataEntry(path, null, null)).ToList();
+            : PicturesIn(options.ImageDir!).Select(path => new MetadataEntry(path, path)).ToList();
         var headers = Examine([.. entries.Select(entry => entry.Path)]);
         var masks = MasksFor(options);
         var pictures = new List<FoundPicture>();
@@ -69,11 +72,11 @@ internal sealed class SubsetReader(Compat compat, ImageChecking checking, Datase
         for (var i = 0; i < entries.Count; i++)
         {
             if (headers[i] is not { } header) continue;
-            var (path, caption, tags) = entries[i];
-            if (options.MetadataFile is null) caption = OwnCaption(path, options);
+            var (path, tags) = (entries[i].Path, entries[i].Tags);
+            var caption = options.MetadataFile is null ? OwnCaption(path, options) : entries[i].Caption;
             if (options.Captioning is Captioning.Keyword) caption = null;
             else if (string.IsNullOrEmpty(caption)) without++;
-            pictures.Add(new(path, caption ?? options.ClassTokens ?? "", header, options.MetadataFile is null ? null : tags ?? "", masks?.Of(path, header)));
+            pictures.Add(new(entries[i], caption ?? options.ClassTokens ?? "", header, options.MetadataFile is null ? null : tags ?? "", masks?.Of(path, header)));
         }
         if (options.Captioning is Captioning.Keyword && string.IsNullOrWhiteSpace(options.ClassTokens))
             throw new DatasetException(options.MetadataFile ?? options.ImageDir!, "has no words to be called by. Name the folder like 10_sks cat, or give class_tokens.");
