@@ -19,7 +19,7 @@ public static partial class KohyaArguments
         MaxBucketReso = line.Whole("max_bucket_reso"),
         BucketResoSteps = line.Whole("bucket_reso_steps"),
         ValidationSplit = line.Number("validation_split"),
-        ValidationSeed = line.Whole("validation_seed"),
+        ValidationSeed = line.Long("validation_seed"),
         Shared = new()
         {
             NumRepeats = line.Whole("dataset_repeats"),

@@ -76,7 +76,7 @@ public sealed record DatasetSettings
     public double? ValidationSplit { get; init; }
 
     /// <summary>Seed of that choice. Default 0.</summary>
-    public int? ValidationSeed { get; init; }
+    public long? ValidationSeed { get; init; }
 
     /// <summary>What holds for all its subsets.</summary>
     public SubsetSettings Shared { get; init; } = new();
@@ -139,7 +139,7 @@ public sealed record DatasetSettings
         BucketResoSteps = map.OptionalWhole("bucket_reso_steps", dataset.BucketResoSteps),
         NetworkMultiplier = map.OptionalNumber("network_multiplier", dataset.NetworkMultiplier),
         ValidationSplit = map.OptionalNumber("validation_split", dataset.ValidationSplit),
-        ValidationSeed = map.OptionalWhole("validation_seed", dataset.ValidationSeed),
+        ValidationSeed = map.OptionalLong("validation_seed", dataset.ValidationSeed),
         Shared = SubsetSettings.MapShared(dataset.Shared, map),
     };
 
