@@ -10,7 +10,7 @@ public static partial class KohyaArguments
     private static DatasetSettings Dataset(KohyaCommandLine line, Problems problems) => new()
     {
         Folder = line.Has("dataset_config") ? null : FullPath(line.Text("train_data_dir")),
-        RegFolder = line.Has("dataset_config") ? null : FullPath(line.Text("reg_data_dir")),
+        RegFolder = line.Has("dataset_config") || line.Has("in_json") ? null : FullPath(line.Text("reg_data_dir")),     // kohya passes over it
         BatchSize = line.Whole("train_batch_size"),
         Resolution = Resolution(line.Text("resolution"), problems),
         EnableBucket = line.Flag("enable_bucket"),
