@@ -16,7 +16,7 @@ public static class KohyaFolders
     /// <summary>The subsets in the sub-folders of <paramref name="folder"/>, by name. A folder that itself holds pictures and no such sub-folder becomes one subset.</summary>
     /// <param name="folder">Folder of folders.</param>
     /// <param name="template">Options of every subset.</param>
-    /// <param name="compat">Which files are pictures.</param>
+    /// <param name="compat">Which files are pictures; under <see cref="Compat.LooseRegPassedOver"/> regularization pictures lie in sub-folders only.</param>
     /// <param name="ignored">Receives what is left out, with the reason.</param>
     /// <exception cref="DatasetException">There is no such folder.</exception>
     public static IReadOnlyList<SubsetOptions> Subsets(string folder, SubsetOptions template, Compat compat, Action<IgnoredPath> ignored)
@@ -36,7 +36,7 @@ public static class KohyaFolders
                 subsets.Add(template with { ImageDir = path, NumRepeats = (long)BigInteger.Min(repeats, long.MaxValue), ClassTokens = tokens });
         }
         var loose = ImageNames.In(folder, compat);
-        if (subsets.Count == 0 && loose.Count > 0) return [Single(folder, template)];
+        if (subsets.Count == 0 && loose.Count > 0 && !(template.IsReg && compat.LooseRegPassedOver)) return [Single(folder, template)];
         foreach (var path in loose) ignored(new(path, "it lies beside the numbered folders instead of in one"));
         return subsets;
     }

@@ -29,7 +29,8 @@ internal sealed class SubsetReader(Compat compat, ImageChecking checking, Datase
     {
         List<SubsetOptions> subsets = [.. table.Subsets];
         if (table.TrainDataDir is { } train) subsets.AddRange(KohyaFolders.Subsets(train, table.SubsetDefaults with { IsReg = false }, compat, report.Add));
-        if (table.RegDataDir is { } reg) subsets.AddRange(KohyaFolders.Subsets(reg, table.SubsetDefaults with { IsReg = true, ConditioningDataDir = null }, compat, report.Add));
+        // K-61
+        if (table.RegDataDir is { } reg && !(compat.LooseRegPassedOver && !Directory.Exists(reg))) subsets.AddRange(KohyaFolders.Subsets(reg, table.SubsetDefaults with { IsReg = true, ConditioningDataDir = null }, compat, report.Add));
 
         var read = new List<ReadSubset>();
         foreach (var subset in subsets)
