@@ -59,7 +59,7 @@ public sealed record Compat
     /// <summary>K-21: the validation split is drawn with Python's shuffle and rounded up on both sides, so that one picture can be in both parts.</summary>
     public bool OverlappingValidation { get; init; }
 
-    /// <summary>K-21b: validation pictures are mirrored, cropped and coloured, and their captions shuffled and dropped, as in training, in epoch 0 for ever; masks and metadata files are not split but used whole on both sides.</summary>
+    /// <summary>K-21b: validation pictures are mirrored, cropped and coloured, and their captions shuffled and dropped, as in training, in epoch 0 for ever; masks and metadata files are not split but used whole, with their repeats, on both sides.</summary>
     public bool ValidationVaries { get; init; }
 
     /// <summary>K-25b: validation losses by step made in the first epoch pile up in one average, which later ones only partly replace.</summary>

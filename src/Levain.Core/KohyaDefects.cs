@@ -46,7 +46,7 @@ public static class KohyaDefects
         new("K-20", "Worker processes begin every epoch with the order of before the first, and all draw the same chances; what comes out depends on their number.",
             "Pictures are read ahead with one order and one chance.", DefectTreatment.Repeated),
         Repeats("K-21", "The pictures set aside for validation may overlap the others by one.", "Every picture is in one part only.", nameof(Compat.OverlappingValidation)),
-        Repeats("K-21b", "Validation pictures vary as in training (mirrored, cropped, captions shuffled and dropped, always as in epoch 0); datasets with masks or a metadata file are not split but used whole on both sides.",
+        Repeats("K-21b", "Validation pictures vary as in training (mirrored, cropped, captions shuffled and dropped, always as in epoch 0); datasets with masks or a metadata file are not split but used whole, with their repeats, on both sides.",
             "They are looked at as they are, and every dataset is split.", nameof(Compat.ValidationVaries)),
         Repeats("K-22", "A dataset with mask pictures never learns of epochs and steps, so that captions dropped by epoch are always empty and tag warm-ups stand still; masks are brought to the bucket's size without the cut their picture gets; metadata says nothing of its folders.",
             "It learns of both, a mask is cut as its picture is, and metadata tells its folders.", nameof(Compat.MasksApart)),

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Levain.Core;
 
 namespace Levain.Data;
@@ -63,7 +64,7 @@ public sealed class Dataset
         var parts = tables.Select(table => Assemble(table.Table, table.Subsets, training: true, compat, random, report)).ToList();
         var validation = tables.Where(table => table.Table.ValidationSplit > 0)
             .Select(table => Assemble(table.Table, table.Subsets, training: false, compat, random, report)).ToList();
-        if (parts.Sum(part => part.Images.Count) == 0) throw NothingToTrain(options, report);
+        if (parts.Sum(part => part.Images.Count) == 0) throw NothingToTrain(options, validation.Sum(part => part.Images.Count), report);
 
         var seed = random.RandInt(0, 1L << 31);
         foreach (var part in parts.Concat(validation)) part.FillBuckets(random);
@@ -80,34 +81,37 @@ public sealed class Dataset
             var pictures = subset.Pictures;
             // K-21b: kohya splits folders of pictures only.
             var whole = compat.ValidationVaries && (subset.Options.MetadataFile ?? subset.Options.ConditioningDataDir) is not null;
-            if (table.ValidationSplit > 0 && !whole)
+            if (table.ValidationSplit > 0 && (!whole || subset.Options.ConditioningDataDir is not null))
                 pictures = subset.Options.IsReg
                     ? training ? pictures : []
-                    : ValidationSplit.Take(pictures, picture => Path.GetFileName(picture.Path), table.ValidationSplit, table.ValidationSeed, training, compat, random);
+                    : ValidationSplit.Take(pictures, picture => Path.GetFileName(picture.Path), table.ValidationSplit, table.ValidationSeed, training || whole, compat, random);
+            if (whole && pictures.Count < subset.Pictures.Count)
+                throw new DatasetException(subset.Options.ImageDir!, $"has masks, and validation_split = {table.ValidationSplit.ToString(CultureInfo.InvariantCulture)} leaves out pictures of it, which kohya refuses. Leave validation_split out for it.");
             if (pictures.Count == 0) continue;
+            var repeats = training || whole ? subset.Options.NumRepeats : 1;
             foreach (var picture in pictures)
                 (subset.Options.IsReg ? reg : images).Add(new()
                 {
                     Path = picture.Path,
+                    Name = picture.Entry.Key,
                     Subset = subsets.Count,
                     Caption = picture.Caption,
                     IsReg = subset.Options.IsReg,
                     Mask = picture.Mask,
-                    Name = picture.Entry.Key,
                     Size = compat.MetadataDecides && picture.Entry.Size is { } told ? told : picture.Header.SizeForBucket(compat),
                     ReadSize = compat.RawPixels ? picture.Header.Stored : picture.Header.Size,
-                    Repeats = training ? subset.Options.NumRepeats : 1,
+                    Repeats = repeats,
                 });
             var options = training || compat.ValidationVaries ? subset.Options : AsTheyAre(subset.Options);
-            subsets.Add(new(options, subset.Name, pictures.Count, DatasetSubset.CountTags(pictures.Select(picture => picture.Tags ?? picture.Caption))));
+            subsets.Add(new(options with { NumRepeats = repeats }, subset.Name, pictures.Count, DatasetSubset.CountTags(pictures.Select(picture => picture.Tags ?? picture.Caption))));
         }
 
         const long mostUses = 100_000_000;
         var wanted = images.Sum(image => image.Repeats);
         if (wanted > mostUses) throw new DatasetException("dataset", $"has {wanted:N0} pictures an epoch, repeats counted. Lower the repeats; more epochs do the same.");
-        var repeats = RegBalance.Repeats([.. reg.Select(image => image.Repeats)], wanted);
-        images.AddRange(reg.Select((image, i) => image with { Repeats = repeats[i] }).Where(image => image.Repeats > 0));
-        var unused = repeats.Count(count => count == 0);
+        var balanced = RegBalance.Repeats([.. reg.Select(image => image.Repeats)], wanted);
+        images.AddRange(reg.Select((image, i) => image with { Repeats = balanced[i] }).Where(image => image.Repeats > 0));
+        var unused = balanced.Count(count => count == 0);
         if (unused > 0 && training)
             report.Warn($"{unused} of {reg.Count} regularization pictures are never used: there are more than training pictures times repeats ({wanted}).");
         return new(table, subsets, compat.MetadataDecides ? LastOfEachName(images) : images, isValidation: !training);
@@ -141,8 +145,9 @@ public sealed class Dataset
                 (bucket.Images.Count + part.Options.BatchSize - 1) / part.Options.BatchSize));
     }
 
-    private static DatasetException NothingToTrain(IReadOnlyList<DatasetOptions> options, DatasetReport report)
+    private static DatasetException NothingToTrain(IReadOnlyList<DatasetOptions> options, int aside, DatasetReport report)
     {
+        if (aside > 0) return new("dataset", $"sets all its pictures aside ({aside}), so that none is left to train on. Lower validation_split, or add a dataset without it.");
         var where = options.SelectMany(table => new[] { table.TrainDataDir }.Concat(table.Subsets.Select(subset => subset.ImageDir ?? subset.MetadataFile)))
             .FirstOrDefault(path => path is not null) ?? "dataset";
         var why = string.Concat(report.Broken.Select(image => $"{Environment.NewLine}  {image}")

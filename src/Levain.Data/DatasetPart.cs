@@ -55,10 +55,10 @@ public sealed class DatasetPart
     public int Epoch { get; private set; }
 
     /// <summary>Training pictures times repeats.</summary>
-    public long TrainUses => Subsets.Where(subset => !subset.Options.IsReg).Sum(subset => subset.ImageCount * Repeats(subset));
+    public long TrainUses => Subsets.Where(subset => !subset.Options.IsReg).Sum(subset => subset.ImageCount * subset.Options.NumRepeats);
 
     /// <summary>Regularization pictures times the repeats asked for, before balancing.</summary>
-    public long RegUses => Subsets.Where(subset => subset.Options.IsReg).Sum(subset => subset.ImageCount * Repeats(subset));
+    public long RegUses => Subsets.Where(subset => subset.Options.IsReg).Sum(subset => subset.ImageCount * subset.Options.NumRepeats);
 
     /// <summary>Mean distance between the aspects of pictures and of their buckets, repeats not counted.</summary>
     public double MeanAspectError => Images.Count == 0 ? 0 : PairwiseSum([.. Images.Select(image => Math.Abs(image.Choice.AspectError))]) / Images.Count;
@@ -84,8 +84,6 @@ public sealed class DatasetPart
         for (; i < numbers.Length; i++) sum += numbers[i];
         return sum;
     }
-
-    private long Repeats(DatasetSubset subset) => IsValidation ? 1 : subset.Options.NumRepeats;
 
     internal void FillBuckets(PythonRandom random)
     {

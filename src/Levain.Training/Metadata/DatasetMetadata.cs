@@ -133,7 +133,7 @@ internal static class DatasetMetadata
         {
             new("resolution", new[] { bucket.Size.Width, bucket.Size.Height }), new("count", bucket.Images.Count),
         })).ToList()),
-        new("mean_img_ar_error", part.MeanAspectError),
+        new("mean_img_ar_error", part.Images.Count == 0 ? (object)0 : part.MeanAspectError),     // kohya writes 0, not 0.0, where there is no picture
     ];
 
     private static int? MinBucket(DatasetOptions options) => Limits(options)?.Min;

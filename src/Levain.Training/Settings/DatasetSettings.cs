@@ -72,7 +72,7 @@ public sealed record DatasetSettings
     /// <summary>Strength of the network for these pictures. Default 1, the only one this version trains at.</summary>
     public double? NetworkMultiplier { get; init; }
 
-    /// <summary>Share of pictures set aside to judge by, 0 to below 1; the same ones in every run, whichever others come and go. Default 0: none.</summary>
+    /// <summary>Share of pictures set aside to judge by, 0 to 1; the same ones in every run, whichever others come and go. 1 makes this a dataset to judge by alone. Default 0: none.</summary>
     public double? ValidationSplit { get; init; }
 
     /// <summary>Seed of that choice. Default 0.</summary>
@@ -203,7 +203,7 @@ public sealed record DatasetSettings
         const int mostPixels = 4096;
         problems.Require(BatchSize is null or >= 1, "batch_size", $"is {BatchSize}.", "Use 1 or more.");
         problems.Require(Resolution is null or { Width: >= 64 and <= mostPixels, Height: >= 64 and <= mostPixels }, "resolution", $"is {Resolution}.", "Use 64 to 4096 px a side; SD 1.x was made at 512.");
-        problems.Require(ValidationSplit is null or >= 0 and < 1 || kohya && ValidationSplit < 0, "validation_split", $"is {ValidationSplit}.", "Use 0 to below 1; 0.1 is usual.");
+        problems.Require(ValidationSplit is null or >= 0 and <= 1 || kohya && ValidationSplit < 0, "validation_split", $"is {ValidationSplit}.", "Use 0 to 1; 0.1 is usual.");
         if (!kohya)
         {
             problems.Require(MinBucketReso is null or >= 64, "min_bucket_reso", $"is {MinBucketReso}.", "Use 64 or more.");
