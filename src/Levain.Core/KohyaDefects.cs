@@ -48,7 +48,7 @@ public static class KohyaDefects
         Repeats("K-21", "The pictures set aside for validation may overlap the others by one.", "Every picture is in one part only.", nameof(Compat.OverlappingValidation)),
         Repeats("K-21b", "Validation pictures vary as in training (mirrored, cropped, captions shuffled and dropped, always as in epoch 0); datasets with masks or a metadata file are not split but used whole, with their repeats, on both sides.",
             "They are looked at as they are, and every dataset is split.", nameof(Compat.ValidationVaries)),
-        Repeats("K-22", "A dataset with mask pictures never learns of epochs and steps, so that captions dropped by epoch are always empty and tag warm-ups stand still; masks are brought to the bucket's size without the cut their picture gets; metadata says nothing of its folders.",
+        Repeats("K-22", "A dataset with mask pictures never learns of epochs and steps, so that captions dropped by epoch are always empty, tag warm-ups of so many steps stand still, and those of a share of all steps do nothing; masks are brought to the bucket's size without the cut their picture gets; metadata says nothing of its folders.",
             "It learns of both, a mask is cut as its picture is, and metadata tells its folders.", nameof(Compat.MasksApart)),
         Repeats("K-23", "Weights by signal-to-noise ratio come from the schedule before it is brought to zero terminal SNR.", "They come from the schedule that is trained.", nameof(Compat.SnrBeforeZeroTerminal)),
         new("K-25", "After a resume the average loss counts empty slots as 0.", "The average is part of a snapshot.", DefectTreatment.Repeated),

@@ -30,7 +30,6 @@ public sealed partial class Run
     {
         if (validation is null or { BatchCount: 0 }) return null;
         using var own = new RunRandom(settings.Validation.Seed ?? plan.Seed);
-        own.Skip(2);                                        // the loader's seed for workers, which are not there
         var losses = new LossAverage();
         trained.Training = false;
         try
@@ -38,7 +37,7 @@ public sealed partial class Run
             WithAverage(() =>
             {
                 var count = 0;
-                foreach (var batch in validation.Batches(settings.Validation.MaxBatches ?? int.MaxValue, own.Python))
+                foreach (var batch in JudgedBatches(validation, own))
                 {
                     using var owner = batch;
                     foreach (var timestep in objective.JudgedAt) losses.Add(count++, Judge(batch, timestep, own));
@@ -47,7 +46,16 @@ public sealed partial class Run
             });
         }
         finally { trained.Training = true; }
+        loader.AfterJudging();
         return losses;
+    }
+
+    private IEnumerable<Batch> JudgedBatches(ValidationLoader pictures, RunRandom own)
+    {
+        var most = settings.Validation.MaxBatches ?? int.MaxValue;
+        if (pictures.Workers.Count > 0) return pictures.Batches(most, own.WorkerSeed, (epoch, loader.Step));
+        own.WorkerSeed();                                   // drawn for workers that are not there
+        return pictures.Batches(most, own.Python);
     }
 
     private double Judge(Batch batch, int timestep, RunRandom own)
@@ -97,6 +105,9 @@ internal sealed record ValidationState
 
     /// <summary>Judgements since then.</summary>
     public int Worse { get; init; }
+
+    /// <summary>K-20: where workers stand that live on; null where there are none.</summary>
+    public IReadOnlyList<WorkerState>? Workers { get; init; }
 
     /// <summary>K-25b: the average by steps.</summary>
     public (double[] Slots, double Sum) BySteps { get; init; } = ([], 0);

@@ -77,7 +77,7 @@ public sealed partial class Run : IDisposable
         {
             Workers = settings.Training.LoaderWorkers > 0 ? new(settings.Training.LoaderWorkers, settings.Training.PersistentWorkers, random.EpochOrder) : null,
         };
-        validation = plan.Dataset.Validation.Count > 0 ? new(plan.Dataset, plan.Length.Steps, latents) : null;
+        validation = plan.Dataset.Validation.Count > 0 ? new(plan.Dataset, plan.Length.Steps, latents) { Workers = (settings.Training.LoaderWorkers, settings.Training.PersistentWorkers) } : null;
         updater = new(trained, plan);
         ema = settings.Training.EmaDecay is { } decay ? new(trained.Values, decay) : null;
         captions = new(model.TextEncoder, settings.Model, changes: trained.StatesChange, trained.Words);
@@ -288,7 +288,7 @@ public sealed partial class Run : IDisposable
             Updates = updater.Made,
             SlotShift = slotShift,
             Losses = average.State,
-            Judged = judged with { BySteps = judgedBySteps.State },
+            Judged = judged with { BySteps = judgedBySteps.State, Workers = validation?.Save() },
             Loader = loader.Save(),
             Identity = snapshots.Identity,
             Fingerprint = snapshots.Fingerprint,
@@ -311,6 +311,7 @@ public sealed partial class Run : IDisposable
         loader.Restore(at.Loader);
         average.Restore(at.Losses.Slots, at.Losses.Sum);
         judged = at.Judged;
+        validation?.Restore(judged.Workers);
         judgedBySteps.Restore(judged.BySteps.Slots, judged.BySteps.Sum);
         judgedEnough = settings.Validation.Patience <= judged.Worse;
         random.Restore(snapshot.Random.Python, snapshot.Random.Torch);

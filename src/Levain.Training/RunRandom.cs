@@ -37,6 +37,15 @@ public sealed class RunRandom : IDisposable
         state.Write(Torch);
     }
 
+    /// <summary>Draws a seed for a loader's workers.</summary>
+    public long WorkerSeed()
+    {
+        var state = TorchState.Read(Torch);
+        var seed = LoaderOrder.DrawSeed(state.Twister.Next);
+        state.Write(Torch);
+        return seed;
+    }
+
     /// <summary>Draws the order of an epoch as PyTorch's loader does: a seed for workers, which nobody uses here, then the seed of a shuffle of its own.</summary>
     /// <param name="count">Batches of the epoch.</param>
     /// <returns>Which batch comes when.</returns>

@@ -13,6 +13,7 @@ public sealed class BatchLoader : IDisposable
     private readonly Func<DatasetPart, SampleDrawer> drawer;
     private readonly Func<BatchPlan, Batch> read;
     private LoaderWorker[] fetchers;
+    private bool living;
 
     private int epoch;
     private long[] order = [];
@@ -39,7 +40,7 @@ public sealed class BatchLoader : IDisposable
         Func<BatchPlan, Batch> read)
     {
         (this.dataset, this.drawOrder, this.read) = (dataset, drawOrder, read);
-        drawer = part => new SampleDrawer(part, maxTrainSteps, cached, replacements);
+        drawer = part => new SampleDrawer(part, part.HasMasks && dataset.Compat.MasksApart ? 0 : maxTrainSteps, cached, replacements);
         fetchers = [new(dataset.Parts, random, drawer)];
     }
 
@@ -79,6 +80,12 @@ public sealed class BatchLoader : IDisposable
         }
     }
 
+    /// <summary>Says that pictures were judged just now: without workers, kohya's loader of those tells epoch and step to the pictures that are trained (K-19).</summary>
+    public void AfterJudging()
+    {
+        if (Workers is null && dataset.Compat.StaleFirstBatch) fetchers[0].Believe(epoch, Step, dataset.Seed);
+    }
+
     /// <summary>Passes over the first batches of the next epoch, as kohya does where it goes on in the middle of one.</summary>
     /// <param name="batches">How many, 1 or more.</param>
     /// <param name="step">Optimizer steps that count as made.</param>
@@ -92,7 +99,8 @@ public sealed class BatchLoader : IDisposable
         Fetched = fetched,
         Pending = pending?.Plan,
         Step = Step,
-        Fetchers = [.. fetchers.Select(fetcher => Workers is null ? fetcher.Save() : fetcher.Save() with { Words = fetcher.Chance.Words, Index = fetcher.Chance.Index })],
+        Living = living,
+        Fetchers = [.. fetchers.Select(fetcher => Workers is null ? fetcher.Save() : fetcher.SaveWithChance())],
     };
 
     /// <summary>Goes on where another loader over the same dataset stood. The generators are restored by their owner.</summary>
@@ -100,9 +108,9 @@ public sealed class BatchLoader : IDisposable
     public void Restore(LoaderState state)
     {
         Drop();
-        if (Workers is not null) fetchers = [.. state.Fetchers.Select(saved => Fork(new(saved.Words is { } words ? new MersenneTwister(words, saved.Index) : new(0))))];
+        if (Workers is not null) fetchers = [.. state.Fetchers.Select(saved => Fork(saved.Generator()))];
         foreach (var (fetcher, saved) in fetchers.Zip(state.Fetchers)) fetcher.Restore(saved);
-        (epoch, order, fetched, Step) = (state.Epoch, state.Order, state.Fetched, state.Step);
+        (epoch, order, fetched, Step, living) = (state.Epoch, state.Order, state.Fetched, state.Step, state.Living);
         pending = state.Pending is { } plan ? Begin(plan) : null;
     }
 
@@ -125,13 +133,14 @@ public sealed class BatchLoader : IDisposable
     private long[] DrawOrder()
     {
         if (Workers is null) return drawOrder(dataset.BatchCount);
-        var begin = epoch == 1 || !Workers.Persistent;
+        var begin = !living;
         var (seed, drawn) = Workers.Draw(dataset.BatchCount, begin);
+        living = Workers.Persistent && skip is null;        // an epoch of which batches are passed over has a loader, and workers, of its own
         if (begin) fetchers = [.. Enumerable.Range(0, Workers.Count).Select(worker => Fork(new(seed + worker)))];
         return drawn;
     }
 
-    private LoaderWorker Fork(PythonRandom chance) => new([.. dataset.Parts.Select(part => part.Fork())], chance, drawer);
+    private LoaderWorker Fork(PythonRandom chance) => LoaderWorker.Fork(dataset.Parts, chance, drawer);
 
     private (BatchPlan, Task<Batch>) Begin(BatchPlan plan) => (plan, Task.Run(() => read(plan)));
 

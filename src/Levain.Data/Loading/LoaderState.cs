@@ -30,6 +30,9 @@ public sealed record LoaderState
     /// <summary>Optimizer steps made.</summary>
     public required int Step { get; init; }
 
+    /// <summary>Whether the workers live on in the next epoch.</summary>
+    public bool Living { get; init; }
+
     /// <summary>Whoever fetches batches: the run itself, or kohya's workers.</summary>
     public required WorkerState[] Fetchers { get; init; }
 

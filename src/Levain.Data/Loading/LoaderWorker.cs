@@ -7,6 +7,9 @@ internal sealed class LoaderWorker(IReadOnlyList<DatasetPart> parts, PythonRando
 {
     private readonly SampleDrawer[] drawers = [.. parts.Select(drawer)];
 
+    /// <summary>One with an order of its own.</summary>
+    public static LoaderWorker Fork(IEnumerable<DatasetPart> parts, PythonRandom chance, Func<DatasetPart, SampleDrawer> drawer) => new([.. parts.Select(part => part.Fork())], chance, drawer);
+
     /// <summary>Epoch and step as its copy of the dataset knows them.</summary>
     public (int Epoch, int Step) Believed { get; private set; }
 
@@ -30,6 +33,9 @@ internal sealed class LoaderWorker(IReadOnlyList<DatasetPart> parts, PythonRando
     /// <summary>Where it stands; its chance is left out, which belongs to its owner.</summary>
     public WorkerState Save() => new(Believed, [.. parts.Select(part => part.Save())], [.. drawers.Select(one => one.WarmupSteps)]);
 
+    /// <summary>Where it stands, with chance that is its own.</summary>
+    public WorkerState SaveWithChance() => Save() with { Words = [.. random.Twister.State], Index = random.Twister.Index };
+
     /// <summary>Goes on where another stood.</summary>
     /// <exception cref="DatasetException">The dataset is another one.</exception>
     public void Restore(WorkerState state)
@@ -39,9 +45,6 @@ internal sealed class LoaderWorker(IReadOnlyList<DatasetPart> parts, PythonRando
         foreach (var (one, saved) in drawers.Zip(state.WarmupSteps)) one.WarmupSteps = saved;
         Believed = state.Believed;
     }
-
-    /// <summary>State of its generator.</summary>
-    public (uint[] Words, int Index) Chance => ([.. random.Twister.State], random.Twister.Index);
 }
 
 /// <summary>Where a fetcher of batches stands.</summary>
@@ -50,7 +53,11 @@ internal sealed class LoaderWorker(IReadOnlyList<DatasetPart> parts, PythonRando
 /// <param name="WarmupSteps">Steps of the tag warm-up of each subset of each part.</param>
 /// <param name="Words">Words of its own generator; null where it uses the run's.</param>
 /// <param name="Index">Place in <paramref name="Words"/>.</param>
-public sealed record WorkerState((int Epoch, int Step) Believed, PartState[] Parts, double[][] WarmupSteps, uint[]? Words = null, int Index = 0);
+public sealed record WorkerState((int Epoch, int Step) Believed, PartState[] Parts, double[][] WarmupSteps, uint[]? Words = null, int Index = 0)
+{
+    /// <summary>Its own generator.</summary>
+    internal PythonRandom Generator() => new(Words is null ? new MersenneTwister(0) : new MersenneTwister(Words, Index));
+}
 
 /// <summary>kohya's worker processes, whose orders and chance are apart from the run's (K-20).</summary>
 /// <param name="Count">How many; 0: none, batches are fetched by the run itself.</param>

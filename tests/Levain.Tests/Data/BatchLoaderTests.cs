@@ -64,6 +64,26 @@ public sealed class BatchLoaderTests
         }
     }
 
+    [Theory]
+    [InlineData(0, true)]
+    [InlineData(2, false)]      // the epoch that is passed over in part has workers of its own
+    public void Workers_that_live_on_begin_with_whichever_epoch_comes_first(int skipped, bool live)
+    {
+        var begun = new List<bool>();
+        using var loader = new BatchLoader(Dataset.Build([Options[1]], Compat.Kohya, new(Seed)), new(Seed), _ => [], 40)
+        {
+            Workers = new(2, Persistent: true, (count, begin) =>
+            {
+                begun.Add(begin);
+                return (Seed, LoaderOrder.Permutation(Seed, count));
+            }),
+        };
+        if (skipped > 0) loader.SkipTo(skipped, skipped);
+        for (var epoch = 3; epoch <= 5; epoch++)
+            foreach (var batch in loader.Epoch(epoch)) batch.Dispose();
+        Assert.Equal([true, !live, false], begun);
+    }
+
     [Fact]
     public void Another_dataset_is_not_continued()
     {

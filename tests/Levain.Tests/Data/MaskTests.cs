@@ -79,6 +79,15 @@ public sealed class MaskTests
     }
 
     [Fact]
+    public void A_warm_up_of_a_share_of_all_steps_does_nothing_beside_masks_in_kohya()
+    {
+        using var folder = WithMasks(Wide);
+        var options = Options(folder) with { Subsets = [Options(folder).Subsets[0] with { ClassTokens = "a, b", CaptionDropoutEveryNEpochs = 0, TokenWarmupStep = 0.5 }] };
+        Assert.All(Epochs(Dataset.Build([options], Compat.Sound, new(1))), batch => Assert.Equal("a", batch.Caption));
+        Assert.All(Epochs(Dataset.Build([options], Compat.Kohya, new(1))), batch => Assert.Equal("a, b", batch.Caption));
+    }
+
+    [Fact]
     public void A_missing_mask_is_named()
     {
         using var folder = WithMasks();
