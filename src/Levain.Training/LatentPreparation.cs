@@ -17,8 +17,9 @@ internal static class LatentPreparation
         if (where is LatentCache.Off) return null;
         var kohya = plan.Settings.Compatibility is Compatibility.Kohya;
         var storage = where is LatentCache.Memory ? LatentStorage.Memory : kohya ? LatentStorage.KohyaFiles : LatentStorage.Folder;
-        var encoder = new LatentEncoder(storage is LatentStorage.Memory ? "" : Identity(model), images => Moments(model, images), moments => Draw(moments, random));
-        var latents = CachedLatents.Create([.. plan.Dataset.Parts, .. plan.Dataset.Validation], encoder, plan.Settings.Compat, storage, Path.Combine(plan.Settings.Output.Folder, "latents"),
+        var encoder = new LatentEncoder(storage is LatentStorage.Memory ? "" : Identity(model), images => Moments(model, images), moments => Draw(moments, random),
+            plan.Settings.Trains is Trains.Model ? "sdxl" : "sd");
+        var latents = CachedLatents.Create([.. plan.Dataset.Parts, .. plan.Judged], encoder, plan.Settings.Compat, storage, Path.Combine(plan.Settings.Output.Folder, "latents"),
             plan.Settings.Cache.VaeBatchSize, new Passing(events), cancel);
         model.ReleaseVae();
         return latents;

@@ -203,7 +203,7 @@ public sealed class CachedLatents : IDisposable
         var left = new List<Job>();
         foreach (var job in jobs)
         {
-            var path = KohyaLatentFile.PathOf(job.Upright.Path, part.Images[job.Image].Size);
+            var path = KohyaLatentFile.PathOf(job.Upright.Path, part.Images[job.Image].Size, encoder.FileEnding);
             if (KohyaLatentFile.Read(path, KeyOf(job.Upright, job, encoder, compat), job.Size.ToLatent(), job.Mirrored is not null, job.Alpha) is not { } file)
             {
                 left.Add(job);
@@ -222,7 +222,7 @@ public sealed class CachedLatents : IDisposable
     {
         var image = part.Images[job.Image];
         var latents = new KohyaLatents(entry.Latents.data<float>().ToArray(), entry.Flipped?.data<float>().ToArray(), entry.Mask?.data<float>().ToArray(), entry.Latents.shape);
-        KohyaLatentFile.Write(KohyaLatentFile.PathOf(image.Path, image.Size), KeyOf(job.Upright, job, encoder, compat), latents,
+        KohyaLatentFile.Write(KohyaLatentFile.PathOf(image.Path, image.Size, encoder.FileEnding), KeyOf(job.Upright, job, encoder, compat), latents,
             image.ReadSize, BucketRule.ConditioningCrop(job.Size, image.ReadSize), job.Size);
     }
 }

@@ -18,10 +18,13 @@ internal static class KohyaLatentFile
     private const string KeyArray = "levain_key";
 
     /// <summary>Where the latents of a picture are: <c>stem.npz</c> if an old trainer left that, else with the size in the name.</summary>
-    public static string PathOf(string picture, PixelSize size)
+    /// <param name="picture">The picture.</param>
+    /// <param name="size">Its size, px.</param>
+    /// <param name="ending">End of the name: <c>sd</c>, or <c>sdxl</c>, which kohya's train_db.py and fine_tune.py write for every base.</param>
+    public static string PathOf(string picture, PixelSize size, string ending)
     {
         var stem = picture[..^Path.GetExtension(picture).Length];
-        return File.Exists(stem + ".npz") ? stem + ".npz" : $"{stem}_{size.Width:0000}x{size.Height:0000}_sd.npz";
+        return File.Exists(stem + ".npz") ? stem + ".npz" : $"{stem}_{size.Width:0000}x{size.Height:0000}_{ending}.npz";
     }
 
     /// <summary>Reads a file; null where it is missing, damaged, lacks what is asked for, or was made from something else.</summary>

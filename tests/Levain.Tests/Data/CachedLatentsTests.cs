@@ -147,6 +147,16 @@ public sealed class CachedLatentsTests
     }
 
     [Fact]
+    public void Trainers_of_whole_models_name_kohyas_files_after_sdxl()
+    {
+        using var folder = new TemporaryFolder();
+        File.Copy(Golden.Path("training", "dataset", "square", "1_sks cat", "s1.png"), Path.Combine(folder.Path, "s1.png"));
+        var dataset = Dataset.Build([new() { Resolution = new(128, 128), Subsets = [new() { ImageDir = folder.Path }] }], Compat.Kohya, new(1));
+        using var written = CachedLatents.Create(dataset.Parts, Encoder() with { FileEnding = "sdxl" }, Compat.Kohya, LatentStorage.KohyaFiles);
+        Assert.Equal("s1_0128x0128_sdxl.npz", Path.GetFileName(Assert.Single(Directory.GetFiles(folder.Path, "*.npz"))));
+    }
+
+    [Fact]
     public void Numbers_are_drawn_alike_whether_latents_are_found_or_not()
     {
         using var folder = new TemporaryFolder();
