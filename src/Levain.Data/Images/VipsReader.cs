@@ -84,7 +84,7 @@ internal static class VipsReader
             var samples = image.Format switch
             {
                 Enums.BandFormat.Uchar => image.WriteToMemory<byte>(),
-                Enums.BandFormat.Ushort => To8Bits(image.WriteToMemory<ushort>(), clip: raw && image.Bands <= 2, cut: raw),
+                Enums.BandFormat.Ushort => To8Bits(image.WriteToMemory<ushort>(), clip: raw && IsPlainGray(bytes, image.Bands), cut: raw),
                 var other => throw new ImageException(ImageFault.Unsupported, $"has pixels of type {other.ToString().ToLowerInvariant()}, which are not read. Convert it to PNG."),
             };
             return (cmyk ? FromCmyk(samples, size, image.Bands) : Spread(samples, size, image.Bands), hasAlpha);
@@ -93,6 +93,13 @@ internal static class VipsReader
         {
             image.Dispose();
         }
+    }
+
+    // A transparent shade makes a second band of a plain gray PNG; the colour type in its header tells it from gray with alpha.
+    private static bool IsPlainGray(byte[] bytes, int bands)
+    {
+        const int colorType = 25;
+        return bytes.AsSpan().StartsWith("\x89PNG"u8) ? bytes[colorType] == 0 : bands == 1;
     }
 
     // Profiles that are broken or do not fit are common and harmless: the picture is then taken as sRGB, as viewers do.
@@ -114,7 +121,7 @@ internal static class VipsReader
         image = next;
     }
 
-    // Pillow clips 16-bit gray and cuts the lower byte of 16-bit colour; scaling by 257 is right for both.
+    // Pillow clips 16-bit gray and cuts the lower byte of 16-bit colour and of gray with alpha; scaling by 257 is right for both.
     private static byte[] To8Bits(ushort[] samples, bool clip, bool cut)
     {
         var bytes = new byte[samples.Length];

@@ -11,6 +11,18 @@ public sealed class ImageTests(ITestOutputHelper output)
     private const int LossyMost = 3;
     private const double LossyMean = 0.6;
 
+    // Pillow clips plain gray of 16 bits, and takes the upper byte where alpha stands beside it.
+    [Theory, InlineData(1, 255), InlineData(2, 0x12)]
+    public void Gray_of_16_bits_with_alpha_is_cut_and_without_clipped(int bands, byte expected)
+    {
+        using var gray = NetVips.Image.Black(4, 4).Linear([1], [0x1234]).Cast(NetVips.Enums.BandFormat.Ushort).Copy(interpretation: NetVips.Enums.Interpretation.Grey16);
+        using var alpha = NetVips.Image.Black(4, 4).Linear([1], [0xffff]).Cast(NetVips.Enums.BandFormat.Ushort);
+        using var both = bands == 1 ? gray.Copy() : gray.Bandjoin(alpha);
+        var read = ImageReader.Read(both.PngsaveBuffer(bitdepth: 16), Compat.Kohya, alpha: true);
+        Assert.Equal([expected, expected, expected, 255], read.Pixels.Data[..4]);
+        Assert.Equal(bands == 2, read.HasAlpha);
+    }
+
     [Fact]
     public void Every_format_is_read_as_kohya_reads_it()
     {
