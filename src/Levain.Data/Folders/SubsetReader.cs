@@ -90,7 +90,7 @@ internal sealed class SubsetReader(Compat compat, ImageChecking checking, Datase
     private MaskFolder? MasksFor(SubsetOptions options)
     {
         if (options.ConditioningDataDir is not { } folder) return null;
-        if (options.ImageDir is { } pictures && Path.Combine(folder, Path.GetFileName(Path.TrimEndingDirectorySeparator(pictures))) is var own && Directory.Exists(own)) folder = own;
+        if (!compat.MasksApart && options.ImageDir is { } pictures && Path.Combine(folder, Path.GetFileName(Path.TrimEndingDirectorySeparator(pictures))) is var own && Directory.Exists(own)) folder = own;
         if (!masksByFolder.TryGetValue(folder, out var masks)) masksByFolder[folder] = masks = MaskFolder.Read(folder, compat, report);
         return masks;
     }

@@ -49,9 +49,8 @@ internal static class BatchReader
     public static Pixels ReadMask(DatasetPart part, Sample sample, string path, PixelSize size, Compat compat)
     {
         var read = Decode(path, compat, alpha: false).Pixels;
-        // K-22: kohya brings the whole mask to the bucket's size, whatever was cut from the picture.
         var stretched = compat.MasksApart;
-        var resized = Resampling.Resize(read, stretched ? size : sample.Resized, OptionsOf(part, sample).ResizeInterpolation ?? part.Options.ResizeInterpolation);
+        var resized = stretched ? Stretch(read, size, part.Options) : Resampling.Resize(read, sample.Resized, OptionsOf(part, sample).ResizeInterpolation ?? part.Options.ResizeInterpolation);
         var mask = stretched ? resized : resized.Crop(sample.CropLeft, sample.CropTop, size);
         if (sample.Flipped)
         {
@@ -59,6 +58,13 @@ internal static class BatchReader
             mask.Flip();
         }
         return mask;
+    }
+
+    // K-22: the whole mask to the bucket's size, whatever was cut from the picture, in the dataset's way; without buckets its sides are taken for each other.
+    private static Pixels Stretch(Pixels mask, PixelSize size, DatasetOptions options)
+    {
+        var (width, height) = options.EnableBucket ? (mask.Width, mask.Height) : (mask.Height, mask.Width);
+        return Resampling.Resize(mask, size, options.ResizeInterpolation ?? (width >= size.Width && height >= size.Height ? "area" : "lanczos"));
     }
 
     /// <summary>Values −1..1 of red, green and blue, one plane behind the other.</summary>

@@ -87,6 +87,25 @@ public sealed class MaskTests
         Assert.All(Epochs(Dataset.Build([options], Compat.Kohya, new(1))), batch => Assert.Equal("a, b", batch.Caption));
     }
 
+    [Theory]
+    [InlineData(true, "nearest", "area", "area")]
+    [InlineData(true, "nearest", null, "lanczos")]      // 160x64 to 64x96: one side grows
+    [InlineData(false, "nearest", null, "area")]        // as if it were 64x160
+    public void Kohya_resizes_masks_in_the_dataset_s_way(bool buckets, string ofSubset, string? ofDataset, string expected)
+    {
+        using var folder = WithMasks(Wide);
+        var options = Options(folder) with
+        {
+            Resolution = new(64, 96), EnableBucket = buckets, MinBucketReso = 64, MaxBucketReso = 96, ResizeInterpolation = ofDataset,
+            Subsets = [Options(folder).Subsets[0] with { ResizeInterpolation = ofSubset, FlipAug = false }],
+        };
+        var part = Dataset.Build([options], Compat.Kohya, new(1)).Parts[0];
+        var size = new PixelSize(64, 96);
+        var sample = new SampleDrawer(part, 1, cached: false, []).Draw(0, size, 1, 1, new(1));
+        var path = part.Images[0].Mask!;
+        Assert.Equal(Resampling.Resize(ImageReader.Read(path, Compat.Kohya).Pixels, size, expected).Data, BatchReader.ReadMask(part, sample, path, size, Compat.Kohya).Data);
+    }
+
     [Fact]
     public void A_missing_mask_is_named()
     {
@@ -124,5 +143,6 @@ public sealed class MaskTests
         Write(Path.Combine(masks, "a.png"), Wide);
         var options = new DatasetOptions { Resolution = Square, TrainDataDir = pictures, SubsetDefaults = new() { ConditioningDataDir = Path.Combine(folder.Path, "masks") } };
         Assert.Equal(Path.Combine(masks, "a.png"), Assert.Single(Dataset.Build([options], Compat.Sound, new(1)).Parts[0].Images).Mask);
+        Assert.Contains("has no mask in", Assert.Throws<DatasetException>(() => Dataset.Build([options], Compat.Kohya, new(1))).Message);
     }
 }
