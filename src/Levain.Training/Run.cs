@@ -169,7 +169,7 @@ public sealed partial class Run : IDisposable
         var times = tensor(noised.Timesteps.Select(t => (float)t).ToArray()).to(z.device);
         trained.At(noised.Timesteps);
         var prediction = model.UNet.call(noised.Noisy, times, context);
-        var loss = objective.Loss(prediction, noised, batch.LossWeights, batch.Masks);
+        var loss = objective.Loss(prediction, noised, batch.LossWeights, settings.Kohya is { PassesOverMasks: true } ? null : batch.Masks);
 
         var total = kept is null ? loss : loss + kept.Loss((epoch - 1) * batches + batchesDone, model, trained, Context);
 

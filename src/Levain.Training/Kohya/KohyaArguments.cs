@@ -175,6 +175,7 @@ public static partial class KohyaArguments
                 FromDatasetFile = line.Has("dataset_config"),
                 WarmupSteps = line.Has("lr_warmup_steps") && line.Value("lr_warmup_steps") is StepsOrShare warmup ? warmup is { Steps: 0 } && !line.Wholes.Contains("lr_warmup_steps") ? "0.0" : PythonText.Repr(warmup.Steps ?? (object)warmup.Share!.Value) : "0",
                 LowMemory = line.Flag("lowram"),
+                PassesOverMasks = line.Trainer is KohyaTrainers.FineTune,
                 Validation = [line.Value("validation_seed"), line.Value("validation_split"), line.Value("max_validation_steps"), line.Value("validate_every_n_epochs"), line.Value("validate_every_n_steps")],
             },
         };
