@@ -25,6 +25,7 @@ public sealed record Compat
         MetadataTagsLost = true,
         MetadataDecides = true,
         LooseRegPassedOver = true,
+        OnlyNetworksJudged = true,
         MasksApart = true,
         WholeTableTrained = true,
         SnrBeforeZeroTerminal = true,
@@ -73,6 +74,9 @@ public sealed record Compat
 
     /// <summary>K-61: a folder of regularization pictures that is not there, or whose pictures lie in no numbered sub-folder, counts as none.</summary>
     public bool LooseRegPassedOver { get; init; }
+
+    /// <summary>K-62: pictures set aside are looked at only where a network is trained.</summary>
+    public bool OnlyNetworksJudged { get; init; }
 
     /// <summary>K-22: a dataset with mask pictures is never told of epochs and steps, so that captions dropped by epoch are always empty and warm-ups stand still; masks are brought to a bucket's size without the cut their picture gets; metadata says nothing of its folders.</summary>
     public bool MasksApart { get; init; }

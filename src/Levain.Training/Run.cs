@@ -77,7 +77,7 @@ public sealed partial class Run : IDisposable
         {
             Workers = settings.Training.LoaderWorkers > 0 ? new(settings.Training.LoaderWorkers, settings.Training.PersistentWorkers, random.EpochOrder) : null,
         };
-        validation = plan.Dataset.Validation.Count > 0 ? new(plan.Dataset, plan.Length.Steps, latents) { Workers = (settings.Training.LoaderWorkers, settings.Training.PersistentWorkers) } : null;
+        validation = plan.Judged.Count > 0 ? new(plan.Dataset, plan.Length.Steps, latents) { Workers = (settings.Training.LoaderWorkers, settings.Training.PersistentWorkers) } : null;
         updater = new(trained, plan);
         ema = settings.Training.EmaDecay is { } decay ? new(trained.Values, decay) : null;
         captions = new(model.TextEncoder, settings.Model, changes: trained.StatesChange, trained.Words);

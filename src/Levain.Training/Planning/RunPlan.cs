@@ -15,6 +15,9 @@ public sealed record RunPlan
     /// <summary>The pictures in their buckets, in the order of before the first epoch.</summary>
     public required Dataset Dataset { get; init; }
 
+    /// <summary>The pictures to judge by; K-62: in kohya only networks are judged.</summary>
+    public IReadOnlyList<DatasetPart> Judged => Settings is { Compat.OnlyNetworksJudged: true, Trains: not Trains.Network } ? [] : Dataset.Validation;
+
     /// <summary>How long the run is.</summary>
     public required RunLength Length { get; init; }
 

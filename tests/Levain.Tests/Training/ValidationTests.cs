@@ -49,6 +49,30 @@ public sealed class ValidationTests
         Assert.Equal(3, SmallRun.Make(settings, resume: true).Result.Step);
     }
 
+    [Theory]
+    [InlineData(Compatibility.Sound, Trains.Model, 2)]
+    [InlineData(Compatibility.Kohya, Trains.Model, 0)]
+    [InlineData(Compatibility.Kohya, Trains.Network, 2)]
+    public void Kohya_judges_networks_only(Compatibility compatibility, Trains trains, int pictures)
+    {
+        using var folder = new TemporaryFolder();
+        var settings = Settings(folder, new()) with { Compatibility = compatibility, Trains = trains };
+        var plan = Levain.Training.Planning.RunPlan.Make(settings, new(), new(7))!;
+        Assert.Equal((2, pictures), (plan.Dataset.Validation.Sum(part => part.Images.Count), plan.Judged.Sum(part => part.Images.Count)));
+    }
+
+    [Theory, InlineData(0), InlineData(2)]
+    public void Kohyas_workers_judge_the_same_pictures_again_where_they_begin_anew(int workers)
+    {
+        using var folder = new TemporaryFolder();
+        var settings = Settings(folder, new() { EverySteps = 1 });
+        // Nothing is learnt to speak of.
+        settings = settings with { Compatibility = Compatibility.Kohya, Optimizer = settings.Optimizer with { LearningRate = 1e-30 }, Training = settings.Training with { LoaderWorkers = workers } };
+        var judged = SmallRun.Make(settings).Events.OfType<Validated>().Where(one => one.Epoch is null).ToList();
+        Assert.Equal(4, judged.Count);
+        Assert.Single(judged.Select(one => one.Loss).Distinct());
+    }
+
     [Fact]
     public void Keeping_the_best_needs_pictures_to_judge_by()
     {

@@ -35,6 +35,17 @@ public sealed class KohyaArgumentsTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public void Regularization_pictures_beside_a_metadata_file_are_passed_over_as_in_kohya()
+    {
+        Assert.EndsWith("r", Read("--reg_data_dir", "r").Settings.Dataset.RegFolder);
+        Assert.Null(Read("--reg_data_dir", "r", "--in_json", "m.json").Settings.Dataset.RegFolder);
+    }
+
+    [Fact]
+    public void A_seed_of_the_split_may_be_as_large_as_kohya_takes_it() =>
+        Assert.Equal(4_000_000_000, Read("--validation_split", "0.2", "--validation_seed", "4000000000").Settings.Dataset.ValidationSeed);
+
+    [Fact]
     public void Recorded_runs_are_accepted_or_refused_by_name()
     {
         var (accepted, refused) = (new List<string>(), new List<string>());
