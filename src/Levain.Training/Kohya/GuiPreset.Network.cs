@@ -33,7 +33,7 @@ public sealed partial class GuiPreset
 
     private void KohyaArgumentsOf(string kind, List<string> arguments)
     {
-        if (kind is "Kohya LoCon" or "Kohya DyLoRA" || kind is "Kohya LoHa" or "Kohya LoKr" && Number("conv_dim") > 0) arguments.AddRange([$"conv_dim={Text("conv_dim")}", $"conv_alpha={Text("conv_alpha")}"]);
+        if (kind is "Kohya LoCon" || kind is "Kohya DyLoRA" && Number("conv_dim") != 0 || kind is "Kohya LoHa" or "Kohya LoKr" && Number("conv_dim") > 0) arguments.AddRange([$"conv_dim={Text("conv_dim")}", $"conv_alpha={Text("conv_alpha")}"]);
         if (kind is "Kohya DyLoRA") arguments.Add($"unit={Text("unit")}");
         if (kind is "Kohya LoKr" && Number("factor") != -1) arguments.Add($"factor={Text("factor")}");
         if (kind is "Kohya LoHa" or "Kohya LoKr" && Flag("use_tucker")) arguments.Add("use_tucker=True");
@@ -57,7 +57,7 @@ public sealed partial class GuiPreset
         };
         arguments.AddRange([$"algo={name}", $"preset={Text("LyCORIS_preset")}"]);
         if (name != "full") arguments.AddRange([$"conv_dim={Text("conv_dim")}", $"conv_alpha={Text("conv_alpha")}"]);
-        foreach (var one in new[] { "rank_dropout", "module_dropout", "use_tucker" }.Concat(name == "ia3" ? [] : ["train_norm"]).Concat(more)) arguments.Add($"{one}={(Text(one) is { Length: > 0 } text ? text : "0")}");
+        foreach (var one in (name == "ia3" ? [] : new[] { "rank_dropout", "module_dropout", "use_tucker", "train_norm" }).Concat(more)) arguments.Add($"{one}={(Text(one) is { Length: > 0 } text ? text : "0")}");
         if (name == "diag-oft") arguments.Add($"constraint={(Text("constrain") is { Length: > 0 } text ? text : "0")}");
         if (name == "dylora") arguments.Add($"block_size={Text("unit")}");
     }

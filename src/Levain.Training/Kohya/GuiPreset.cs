@@ -140,6 +140,7 @@ public sealed partial class GuiPreset
         used.UnionWith(["lr_warmup_steps", "lr_warmup"]);
         if (Text("lr_scheduler") == "constant" && (warmup > 0 || share > 0)) notes.Add("The warm-up is left out: the scheduler is constant, which has none.");
         else if (warmup > 0) Add("lr_warmup_steps", Math.Truncate(warmup));
+        else if (share > 0 && Text("dataset_config").Length > 0 && Number("max_train_steps") is > 0 and var steps) Add("lr_warmup_steps", Math.Round(share * Math.Truncate(steps) / 100));
         else if (share > 0) Add("lr_warmup_steps", share / 100);
         Add("lr_scheduler_num_cycles", Text("lr_scheduler_num_cycles") == "" ? Math.Max(1, Number("epoch")) : Number("lr_scheduler_num_cycles"));
         Add("optimizer_type", fields["optimizer"]);

@@ -62,6 +62,15 @@ public sealed class GuiPresetTests
     public void A_rate_of_zero_leaves_its_half_untrained() =>
         Assert.Equal(TrainedPart.Unet, Run(Preset(new { LoRA_type = "Standard", optimizer = "AdamW", text_encoder_lr = 0, unet_lr = 1e-4, train_data_dir = "d", pretrained_model_name_or_path = "m" })).Network.Train);
 
+    // Python rounds halves to even; without a dataset file the form hands a share over.
+    [Fact]
+    public void A_share_of_a_known_length_is_rounded_where_a_dataset_file_is_named()
+    {
+        Assert.Contains("--lr_warmup_steps=126", Preset(new { LoRA_type = "Standard", lr_warmup = 10, max_train_steps = 1255, dataset_config = "d.toml" }).Arguments);
+        Assert.Contains("--lr_warmup_steps=124", Preset(new { LoRA_type = "Standard", lr_warmup = 10, max_train_steps = 1245, dataset_config = "d.toml" }).Arguments);
+        Assert.Contains("--lr_warmup_steps=0.1", Preset(new { LoRA_type = "Standard", lr_warmup = 10, max_train_steps = 1255 }).Arguments);
+    }
+
     [Fact]
     public void What_is_dropped_or_changed_is_told()
     {
