@@ -48,7 +48,7 @@ public static partial class KohyaArguments
             _ => network,
         };
         if (module is not null && Modules.Contains(module)) arguments.NoteOthers(module, notes);
-        return (network, line.Texts("network_args") is null ? null : [.. pairs ?? []]);
+        return (network, line.Texts("network_args") is null or [] ? null : [.. pairs ?? []]);       // an empty list is none in Python
     }
 
     private static NetworkSettings Lora(NetworkSettings network, NetworkArguments arguments)
