@@ -57,6 +57,13 @@ internal static class KohyaCommand
     {
         var call = KohyaCall.Read(given.GetValue(Words) ?? []);
         if (call.Launcher.Count > 0) screen.Note($"[grey]{Markup.Escape(string.Join(' ', call.Launcher))}: Levain starts itself, with nothing before it.[/]");
+        if (KohyaArguments.ConfigFile(call.Arguments, call.Trainer) is var (config, text))
+        {
+            File.WriteAllText(config, text);
+            screen.Result(Markup.Escape(config));
+            screen.JsonResult(new { ok = true, path = config });
+            return ExitCode.Done;
+        }
         var notes = new List<string>();
         var (settings, problems) = KohyaArguments.Read(call.Arguments, call.Trainer, notes: notes);
         foreach (var note in notes) screen.Note($"[grey]{Markup.Escape(note)}[/]");

@@ -40,7 +40,8 @@ public sealed class TomlWriter : TomlMap
         foreach (var (inner, body) in tables) body.Print(text, inner);
     }
 
-    private static string Literal(object? value) => value switch
+    /// <summary>A value as TOML spells it.</summary>
+    public static string Literal(object? value) => value switch
     {
         null => "",
         bool flag => flag ? "true" : "false",

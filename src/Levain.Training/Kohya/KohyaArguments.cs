@@ -38,6 +38,19 @@ public static partial class KohyaArguments
         return (settings, problems);
     }
 
+    /// <summary>What <c>--output_config</c> asks for: the config file's path and its text; null where it is not given with <c>--config_file</c>.</summary>
+    /// <exception cref="SettingsException">The command line is wrong, or the file is there already.</exception>
+    public static (string Path, string Text)? ConfigFile(IReadOnlyList<string> arguments, string trainer)
+    {
+        if (!arguments.Any(word => word.StartsWith("--o", StringComparison.Ordinal)) || KohyaTrainerNames.Find(trainer) is KohyaTrainers.None) return null;
+        var problems = new Problems();
+        var line = KohyaCommandLine.Read(KohyaTrainerNames.Find(trainer), arguments, File.ReadAllText, problems);
+        if (!line.Flag("output_config") || line.ConfigFile is not { } path) return null;
+        problems.Require(!File.Exists(path), "--config_file", $"names {path}, which is there already.", "Name a file that --output_config may write.");
+        problems.ThrowIfAny();
+        return (path, line.ToConfig());
+    }
+
     private static string OtherTrainer(string trainer) => trainer switch
     {
         _ when trainer.StartsWith("sdxl_") => "SDXL is not trained by this version; train upon an SD 1.x base with train_network.py.",

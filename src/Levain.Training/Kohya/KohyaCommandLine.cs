@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using Levain.Core;
 using Levain.Training.Settings;
 
@@ -25,7 +26,7 @@ internal sealed class KohyaCommandLine
     {
         var line = new KohyaCommandLine(trainer, problems);
         line.ReadArguments(arguments);
-        if (line.Text("config_file") is { } file) line.ReadFile(file, read);
+        if (line.ConfigFile is { } file && !line.Flag("output_config")) line.ReadFile(file, read);
         return line;
     }
 
@@ -37,6 +38,23 @@ internal sealed class KohyaCommandLine
 
     /// <summary>What a config file holds beside options, one sentence each: kohya takes no notice of it.</summary>
     public IReadOnlyList<string> Passed => passed;
+
+    /// <summary><c>--config_file</c>, with its ending; null where it is not given.</summary>
+    public string? ConfigFile => Text("config_file") is not { Length: > 0 } file ? null : file.EndsWith(".toml", StringComparison.OrdinalIgnoreCase) ? file : file + ".toml";
+
+    /// <summary>A config file of what was given, but for defaults and what <c>--output_config</c> leaves out.</summary>
+    public string ToConfig()
+    {
+        var text = new StringBuilder();
+        foreach (var (name, value) in given.Where(pair => pair.Key is not ("config_file" or "output_config" or "wandb_api_key")))
+        {
+            var written = value is StepsOrShare steps ? steps.Write() : value;
+            var usual = Option(name)!.Default ?? (value is StepsOrShare ? 0L : null);
+            if (written is long or double && usual is long or double ? Convert.ToDouble(written, null) == Convert.ToDouble(usual, null) : Equals(written, usual)) continue;       // 1 is 1.0
+            text.Append(CultureInfo.InvariantCulture, $"{name} = {TomlWriter.Literal(written)}\n");
+        }
+        return text.ToString();
+    }
 
     /// <summary>Options whose value is a whole number in a config file, which keeps it one whatever the option's kind; <c>network_alpha</c> is one by default.</summary>
     public IReadOnlySet<string> Wholes => given.ContainsKey("network_alpha") ? wholes : new HashSet<string>(wholes) { "network_alpha" };
@@ -156,7 +174,6 @@ internal sealed class KohyaCommandLine
     // A config file's sections are cosmetic: their keys are options.
     private void ReadFile(string file, Func<string, string> read)
     {
-        if (!file.EndsWith(".toml", StringComparison.OrdinalIgnoreCase)) file += ".toml";
         string text;
         try
         {
@@ -192,6 +209,7 @@ internal sealed class KohyaCommandLine
             {
                 case long flag when option.Kind is OptionKind.Flag: given[key] = flag != 0; break;
                 case long whole when option.Kind is OptionKind.Number: given[key] = whole; break;
+                case string or long when option is { Standing: OptionStanding.NoEffect, Choices.Count: > 0 }: given[key] = entry.Value; break;     // only argparse knows choices
                 case (long)ModelSettings.ShortCaption when key == "max_token_length": given[key] = entry.Value; break;
                 case bool flag when option.Kind is OptionKind.Flag: given[key] = flag; break;
                 case List<TomlEntry> list when option.Kind is OptionKind.Texts or OptionKind.Numbers: Take(option, [.. list.Select(item => PythonText.Str(item.Value))]); break;

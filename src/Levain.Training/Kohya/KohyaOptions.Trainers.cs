@@ -9,7 +9,7 @@ public static partial class KohyaOptions
     {
         "no_metadata" or "unet_lr" or "text_encoder_lr" or "fp8_base_unet" or "training_comment" or "dim_from_weights" or "scale_weight_norms"
             or "base_weights" or "base_weights_multiplier" or "skip_until_initial_step" or "initial_epoch" or "initial_step" or "cpu_offload_checkpointing"
-            or "cache_text_encoder_outputs" or "cache_text_encoder_outputs_to_disk" or "disable_mmap_load_safetensors" or "save_model_as"
+            or "save_model_as"
             or "validation_seed" or "validation_split" or "validate_every_n_steps" or "validate_every_n_epochs" or "max_validation_steps" => KohyaTrainers.Network,
         _ when name.StartsWith("network_", StringComparison.Ordinal) => KohyaTrainers.Network,
         "reg_data_dir" or "prior_loss_weight" or "masked_loss" or "conditioning_data_dir" => KohyaTrainers.All & ~KohyaTrainers.FineTune,

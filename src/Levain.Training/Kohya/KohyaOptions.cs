@@ -10,7 +10,6 @@ public static partial class KohyaOptions
     private const string OneProcess = "Levain trains in one process.";
     private const string Upload = "Upload the finished file yourself: Levain never sends anything anywhere.";
     private const string Unsent = "Levain never sends anything anywhere.";
-    private const string XlOnly = "For SDXL, which this version does not train; leave it out.";
     private const string OwnSnapshots = "Levain goes on from its own snapshots: levain train run.toml --resume.";
 
     /// <summary>All of them, by group.</summary>
@@ -24,7 +23,6 @@ public static partial class KohyaOptions
         To("v_parameterization", Flag, "model.v_parameterization"),
         To("vae", Text, "model.vae"),
         Idle("tokenizer_cache_dir", Text, "The tokenizer is built in."),
-        Idle("disable_mmap_load_safetensors", Flag, "Files are always mapped; nothing is read twice."),
         To("no_half_vae", Flag, "model.wide_vae"),
         Idle("lowram", Flag, "Weights are loaded straight to where they are used."),
         Idle("highvram", Flag, "Nothing is moved to and fro."),
@@ -102,7 +100,10 @@ public static partial class KohyaOptions
         Idle("xformers", Flag, "Attention is always computed in the frugal way."),
         Idle("sdpa", Flag, "Attention is always computed in the frugal way."),
         Idle("torch_compile", Flag, "There is nothing to compile."),
-        Idle("dynamo_backend", Text, "There is nothing to compile.", "inductor"),
+        Idle("dynamo_backend", Text, "There is nothing to compile.", "inductor") with
+        {
+            Choices = ["eager", "aot_eager", "inductor", "aot_ts_nvfuser", "nvprims_nvfuser", "cudagraphs", "ofi", "fx2trt", "onnxrt", "tensort", "ipex", "tvm"],
+        },
         To("seed", Whole, "training.seed"),
         To("max_data_loader_n_workers", Whole, "training.loader_workers", 8L),
         To("persistent_data_loader_workers", Flag, "training.persistent_workers"),
@@ -113,10 +114,10 @@ public static partial class KohyaOptions
         Idle("ddp_gradient_as_bucket_view", Flag, OneProcess),
         Idle("ddp_static_graph", Flag, OneProcess),
         No("deepspeed", Flag, OneProcess),
-        Idle("zero_stage", Whole, OneProcess, 2L),
-        Idle("offload_optimizer_device", Text, OneProcess),
+        Idle("zero_stage", Whole, OneProcess, 2L) with { Choices = ["0", "1", "2", "3"] },
+        Idle("offload_optimizer_device", Text, OneProcess) with { Choices = ["cpu", "nvme"] },
         Idle("offload_optimizer_nvme_path", Text, OneProcess),
-        Idle("offload_param_device", Text, OneProcess),
+        Idle("offload_param_device", Text, OneProcess) with { Choices = ["cpu", "nvme"] },
         Idle("offload_param_nvme_path", Text, OneProcess),
         Idle("zero3_init_flag", Flag, OneProcess),
         Idle("zero3_save_16bit_model", Flag, OneProcess),
@@ -140,8 +141,6 @@ public static partial class KohyaOptions
         To("cache_latents_to_disk", Flag, "cache.latents = \"disk\""),
         To("vae_batch_size", Whole, "cache.vae_batch_size", 1L),
         Idle("skip_cache_check", Flag, "A cached latent is always checked against its picture: it costs nothing."),
-        No("cache_text_encoder_outputs", Flag, XlOnly),
-        No("cache_text_encoder_outputs_to_disk", Flag, XlOnly),
         To("caption_extension", Text, "dataset.caption_extension", ".caption"),
         To("caption_extention", Text, "dataset.caption_extension"),
         To("shuffle_caption", Flag, "dataset.shuffle_caption"),
@@ -225,11 +224,11 @@ public static partial class KohyaOptions
         Idle("wandb_run_name", Text, Unsent),
         Idle("wandb_api_key", Text, Unsent),
         Idle("log_config", Flag, "The run file lies beside its result."),
-        Idle("console_log_level", Text, "Levain prints what matters."),
+        Idle("console_log_level", Text, "Levain prints what matters.") with { Choices = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] },
         Idle("console_log_file", Text, "Redirect standard error instead."),
         Idle("console_log_simple", Flag, "Redirect standard error instead."),
         To("config_file", Text, "(read as if its lines stood here)"),
-        No("output_config", Flag, "levain writes run files itself: see levain train --help."),
+        To("output_config", Flag, "(writes --config_file and ends)"),
     ];
 
     private static readonly ILookup<string, KohyaOption> byName = All.ToLookup(option => option.Name);

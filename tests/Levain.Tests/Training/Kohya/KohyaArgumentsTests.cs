@@ -224,6 +224,26 @@ public sealed class KohyaArgumentsTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public void A_command_line_may_be_kept_as_a_config_file()
+    {
+        var (path, text) = KohyaArguments.ConfigFile(["--config_file", "kept", "--output_config", "--network_alpha", "1", "--network_dim", "8", "--lr_warmup_steps", "0", "--unet_lr", "1", "--network_args", "a=b", "--xformers", "--wandb_api_key", "k"], KohyaArguments.Trainer)!.Value;
+        Assert.Equal(("kept.toml", "network_dim = 8\nunet_lr = 1.0\nnetwork_args = [\"a=b\"]\nxformers = true\n"), (path, text));
+        Assert.Null(KohyaArguments.ConfigFile(["--output_config"], KohyaArguments.Trainer));
+        Assert.Throws<SettingsException>(() => KohyaArguments.ConfigFile(["--config_file", "kept", "--output_config", "--none"], KohyaArguments.Trainer));
+    }
+
+    // The kohya_ss form writes an empty list for a plain LoRA.
+    [Fact]
+    public void An_empty_list_of_network_arguments_is_none() => Assert.Null(ReadFile("network_args = []").Kohya!.NetworkArgs);
+
+    [Fact]
+    public void Choices_bind_the_command_line_only_where_nothing_depends_on_them()
+    {
+        Assert.Contains(Read("--dynamo_backend", "no").Problems.All, problem => problem.Where == "--dynamo_backend");
+        ReadFile("dynamo_backend = \"no\"");
+    }
+
+    [Fact]
     public void A_thumbnail_may_be_a_data_url_or_missing()
     {
         var settings = Read("--metadata_thumbnail", "data:image/png;base64,AAAA").Settings;
