@@ -48,7 +48,7 @@ public sealed record DAdaptAdaGradOptions : DAdaptOptions
     public override void Check(Problems problems)
     {
         problems.Require(Momentum is >= 0 and < 1, "momentum", $"is {Momentum}.", "Use 0 to below 1; 0.9 is usual.");
-        CheckEpsilon(problems, Eps);
+        CheckEpsilon(problems, Eps, aboveZero: true);
         CheckDecay(problems, WeightDecay);
         CheckDistance(problems);
     }

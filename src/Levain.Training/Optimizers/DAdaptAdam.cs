@@ -39,7 +39,7 @@ internal sealed class DAdaptAdamRule : UpdateRule
         var (rate, k) = (SharedRate(groups), done.Value + 1);
         var (beta1, beta2) = (Momentum ?? options.Betas[0], options.Betas[1]);
         var keep = Math.Sqrt(beta2);
-        var correction = options.UseBiasCorrection ? Math.Sqrt(1 - Math.Pow(beta2, k)) / (1 - Math.Pow(options.Betas[0], k)) : 1;
+        var correction = options.UseBiasCorrection ? Math.Sqrt(1 - Math.Pow(beta2, k)) / (1 - Math.Pow(beta1, k)) : 1;
         var length = d.Value * rate * correction;
         var coupled = options.Decouple ? 0 : options.WeightDecay;
 

@@ -77,14 +77,17 @@ public sealed record DAdaptAdanOptions : DAdaptOptions
 internal sealed class DAdaptAdanRule : UpdateRule
 {
     private readonly DAdaptAdanOptions options;
-    private readonly Tensor mean, difference, square, walked, before;
+    private readonly Tensor mean, difference, square, walked, before, made;
     private readonly Number d, weighted, done;
+    private readonly Dictionary<TrainedTensor, int> places = [];
 
     public DAdaptAdanRule(DAdaptAdanOptions options, TrainedParameters parameters) : base(parameters)
     {
         this.options = options;
         (mean, difference, square, walked, before) = (Slot("exp_avg"), Slot("exp_avg_diff"), Slot("exp_avg_sq"), Slot("s"), Slot("pre_grad"));
         (d, weighted, done) = (Remember("d", options.D0), Remember(options.InnerProduct ? "numerator_weighted" : "gsq_weighted"), Remember("k"));
+        foreach (var tensor in parameters.Groups.SelectMany(group => group.Tensors)) places.Add(tensor, places.Count);
+        made = Slot("step", places.Count, ScalarType.Int64);
     }
 
     public override double? Distance => d.Value;
@@ -95,9 +98,11 @@ internal sealed class DAdaptAdanRule : UpdateRule
         var length = d.Value * rate;
         var beta3 = options.Betas[2];
         var found = default(Sums);
+        var counts = Counts();
         foreach (var run in groups.SelectMany(group => group.Runs))
         {
-            var numbers = new Numbers(length, Momentum ?? options.Betas[0], options.Betas[1], beta3, options.Eps, run.Update == 1 ? 0 : 1);
+            // A step at rate 0 that comes first is none: the next one still has no earlier gradient.
+            var numbers = new Numbers(length, Momentum ?? options.Betas[0], options.Betas[1], beta3, options.Eps, counts[places[run.Tensors[0]]] == 0 ? 0 : 1);
             found += options.InnerProduct
                 ? Run(new LookByProduct(numbers), [mean, difference, square, walked, before], [run.Range])
                 : Run(new Look(numbers), [mean, difference, square, walked, before], [run.Range]);
@@ -119,6 +124,16 @@ internal sealed class DAdaptAdanRule : UpdateRule
         var (first, after) = options.NoProx ? (1 - decay, 1.0) : (1.0, 1 + decay);
         Run(new Move(options.Betas[1], options.Eps, first, after), [mean, difference, square], groups.SelectMany(group => group.Runs.Select(run => run.Range)));
         done.Value++;
+        foreach (var reached in groups.SelectMany(group => group.Runs).SelectMany(run => run.Tensors)) counts[places[reached]]++;
+        using var written = tensor(counts);
+        made.copy_(written);
+    }
+
+    // Steps of each tensor that moved it.
+    private long[] Counts()
+    {
+        using var copy = made.cpu();
+        return copy.data<long>().ToArray();
     }
 
     // Earlier is 0 where there is no earlier gradient to compare with.

@@ -69,13 +69,14 @@ internal sealed class DAdaptLionRule : UpdateRule
     // Groups of rate 0 move as all others do; dadaptation gates nothing here.
     public override void Step(IReadOnlyList<GroupStep> groups)
     {
-        var length = d.Value * SharedRate(groups);
+        var rate = SharedRate(groups);
+        var length = d.Value * rate;
         var keep = Math.Sqrt(options.Betas[1]);
         var found = Run(new Signs(length, options.WeightDecay * length, Momentum ?? options.Betas[0], options.Betas[1], keep), [mean, walked],
             groups.SelectMany(group => group.Runs.Select(run => run.Range)));
         if (found.Second == 0) return;
         numerator.Value = keep * numerator.Value + (1 - keep) * length * found.First;
-        d.Value = Math.Max(d.Value, numerator.Value / ((1 - keep) * found.Second));
+        if (rate > 0) d.Value = Math.Max(d.Value, numerator.Value / ((1 - keep) * found.Second));
         done.Value++;
     }
 

@@ -72,15 +72,13 @@ internal sealed class DAdaptSgdRule : UpdateRule
         var rate = SharedRate(groups);
         var moving = groups.Where(group => group.Rate > 0).SelectMany(group => group.Runs.Select(run => run.Range)).ToList();
         if (done.Value == 0) norm.Value = Math.Sqrt(Run(new Squares(), [], moving).First);
+        if (norm.Value == 0) return;           // nothing has been seen yet
         var length = d.Value * rate / norm.Value;
 
         var found = Run(new Look(length, options.WeightDecay), [walked], moving);
-        if (rate > 0)
-        {
-            numerator.Value += length * found.First;
-            d.Value = options.Grown(d.Value, 2 * numerator.Value / Math.Sqrt(found.Second));
-        }
-        if (norm.Value == 0) return;
+        if (found.Second == 0) return;         // a rate of 0 everywhere: nothing moves, and no step is counted
+        numerator.Value += length * found.First;
+        d.Value = options.Grown(d.Value, 2 * numerator.Value / Math.Sqrt(found.Second));
         Run(new Move(Momentum ?? options.Momentum), [walked, origin], groups.SelectMany(group => group.Runs.Select(run => run.Range)));
         done.Value++;
     }

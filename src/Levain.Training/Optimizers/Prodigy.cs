@@ -134,7 +134,7 @@ internal sealed class ProdigyRule : UpdateRule
         var (rate, k) = (SharedRate(groups), done.Value + 1);
         var (beta1, beta2) = (Momentum ?? options.Betas[0], options.Betas[1]);
         var beta3 = options.Beta3 ?? Math.Sqrt(beta2);
-        var correction = options.UseBiasCorrection ? Math.Sqrt(1 - Math.Pow(beta2, k)) / (1 - Math.Pow(options.Betas[0], k)) : 1;
+        var correction = options.UseBiasCorrection ? Math.Sqrt(1 - Math.Pow(beta2, k)) / (1 - Math.Pow(beta1, k)) : 1;
         var length = d.Value * rate * correction;
         var coupled = options.Decouple ? 0 : options.WeightDecay;
         var share = d.Value / options.D0 * (options.SafeguardWarmup ? d.Value : length);
@@ -152,8 +152,8 @@ internal sealed class ProdigyRule : UpdateRule
                 else Run(new Square(d.Value, beta2, coupled), [square], ranges);
             }
         }
-        numerator.Value = numerator.Value * beta3 + d.Value / options.D0 * length * found.First;
         if (found.Second == 0) return;         // no gradient at all, or a rate of 0 everywhere: nothing happens, and no step is counted
+        numerator.Value = numerator.Value * beta3 + d.Value / options.D0 * length * found.First;
 
         if (rate > 0)
         {
