@@ -33,6 +33,7 @@ public sealed record Compat
         UntrainedGradientsGrow = true,
         NanLatentsAreZero = true,
         NormLimitEveryBatch = true,
+        OneCycleFreezes = true,
         LycorisTimeEmbedding = true,
         LycorisNumbers = true,
         UnusedBlocksDraw = true,
@@ -89,6 +90,9 @@ public sealed record Compat
 
     /// <summary>K-23: weights by signal-to-noise ratio come from the schedule before it is brought to zero terminal SNR.</summary>
     public bool SnrBeforeZeroTerminal { get; init; }
+
+    /// <summary>K-90: a one-cycle schedule counts batches against its steps and stands still when they are used up.</summary>
+    public bool OneCycleFreezes { get; init; }
 
     /// <summary>K-29: the learning rates logged with a step are those of the next one, and groups are logged a second time under numbers.</summary>
     public bool LogsNextRates { get; init; }

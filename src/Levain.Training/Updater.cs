@@ -32,7 +32,7 @@ internal sealed class Updater : IDisposable
         rule = settings.Optimizer.Options.Create(parameters);
         (start, steps) = (rule.Distance, plan.Length.Steps);
         limit = settings.Optimizer.MaxGradNorm;
-        curve = settings.Optimizer.FollowsSchedule ? new(settings.Schedule, plan.Length.Steps, settings.Optimizer.LearningRate) : null;
+        curve = settings.Optimizer.FollowsSchedule ? RateCurve.Of(plan) : null;
         untrainedGrow = settings.Compat.UntrainedGradientsGrow && groups.Sum(group => group.Length) < trained.TrainedLength;
         made = [.. groups.Select(group => new long[group.Tensors.Count])];
     }

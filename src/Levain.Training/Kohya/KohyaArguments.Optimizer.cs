@@ -46,6 +46,9 @@ public static partial class KohyaArguments
         var name = line.Text("lr_scheduler")!;
         var names = TomlMap.Names<ScheduleType>().Except([RateSchedules.RangeTest.Name]).ToList();     // kohya has none
         var type = names.IndexOf(name);
+        var schedule = Plain(line, type < 0 ? null : name);
+        // Where the optimizer needs none, kohya makes no schedule and looks at nothing that belongs to one.
+        if (optimizer.Chosen is { ScheduleFree: true }) return schedule;
         // AdaFactor's own rates take the place of any schedule; kohya then calls it adafactor, and refuses a warm-up.
         if (optimizer.Options.MakesRates)
         {
@@ -53,15 +56,15 @@ public static partial class KohyaArguments
                 $"is given with {optimizer.Type}, which makes its rates itself.", "Leave it out, or give warmup_init=True to --optimizer_args.");
             return new();
         }
-        if (type < 0)
+        var torch = line.Text("lr_scheduler_type");
+        if (type < 0 && string.IsNullOrEmpty(torch))
             problems.Add("--lr_scheduler", $"is {name}, which is not supported.", name is "adafactor" or "reduce_lr_on_plateau" or "cosine_warmup_with_min_lr"
                 ? $"Use one of {string.Join(", ", names)}." : Nearest.Advice(name, names));
-        var torch = line.Text("lr_scheduler_type");
         var given = Literals(line, "lr_scheduler_args", problems).Select(pair => KeyValuePair.Create(pair.Name, pair.Value)).ToList();
-        var schedule = Plain(line, type < 0 ? null : name);
         if (!string.IsNullOrEmpty(torch))
-            return schedule with
+            return new()
             {
+                Warmup = Warmup(line),
                 Torch = torch,
                 TorchOptions = TorchSchedules.Named(torch) is { } chosen ? PythonArguments.Read(given, "--lr_scheduler_args", chosen.Name, chosen.Defaults, static (options, map) => options.Map(map), problems) : null,
             };
@@ -93,15 +96,22 @@ public static partial class KohyaArguments
 
     private sealed record Named(RateShape Value);
 
-    private static ScheduleSettings Plain(KohyaCommandLine line, string? name) =>
-        new()
+    // Of the numbers, each schedule takes those that it knows; kohya hands it no others.
+    private static ScheduleSettings Plain(KohyaCommandLine line, string? name)
+    {
+        var usual = new ScheduleSettings { Type = Enum.GetValues<ScheduleType>().FirstOrDefault(value => TomlMap.Spell(value.ToString()) == name) };
+        var type = usual.Type;
+        return usual with
         {
-            Type = Enum.GetValues<ScheduleType>().FirstOrDefault(value => TomlMap.Spell(value.ToString()) == name),
-            Warmup = line.Value("lr_warmup_steps") as StepsOrShare ?? StepsOrShare.None,
-            Decay = line.Value("lr_decay_steps") as StepsOrShare ?? StepsOrShare.None,
-            Cycles = line.Whole("lr_scheduler_num_cycles")!.Value,
-            Power = line.Number("lr_scheduler_power")!.Value,
-            Timescale = line.Whole("lr_scheduler_timescale"),
-            MinRatio = line.Number("lr_scheduler_min_lr_ratio"),
+            Warmup = type is ScheduleType.PiecewiseConstant ? usual.Warmup : Warmup(line),
+            Decay = type is ScheduleType.WarmupStableDecay ? line.Value("lr_decay_steps") as StepsOrShare ?? usual.Decay : usual.Decay,
+            Cycles = type is ScheduleType.CosineWithRestarts or ScheduleType.CosineWithMinLr or ScheduleType.WarmupStableDecay ? line.Whole("lr_scheduler_num_cycles")!.Value : usual.Cycles,
+            Power = type is ScheduleType.Polynomial ? line.Number("lr_scheduler_power")!.Value : usual.Power,
+            Timescale = type is ScheduleType.InverseSqrt ? line.Whole("lr_scheduler_timescale") : usual.Timescale,
+            MinRatio = type is ScheduleType.CosineWithMinLr or ScheduleType.WarmupStableDecay ? line.Number("lr_scheduler_min_lr_ratio") : usual.MinRatio,
         };
+    }
+
+    private static StepsOrShare Warmup(KohyaCommandLine line) =>
+        line.Value("lr_warmup_steps") is StepsOrShare warmup && warmup.Resolve(int.MaxValue) > 0 ? warmup : StepsOrShare.None;
 }

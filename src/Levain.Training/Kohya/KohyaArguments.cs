@@ -71,6 +71,12 @@ public static partial class KohyaArguments
             problems.Add("--log_with", $"is {line.Text("log_with")}, which is not supported.", "Use tensorboard: Levain never sends anything anywhere.");
         else if (line.Has("log_with") && !line.Has("logging_dir"))
             problems.Add("--log_with", $"is {line.Text("log_with")} without --logging_dir, which kohya refuses.", "Name a folder with --logging_dir, or leave both out.");
+        if (line.Flag("fused_backward_pass"))
+        {
+            var type = line.Text("optimizer_type")!;
+            problems.Require(type.Equals("adafactor", StringComparison.OrdinalIgnoreCase), "--fused_backward_pass", $"is given with {(type.Length > 0 ? $"--optimizer_type {type}" : "the usual optimizer")}, and kohya knows it for AdaFactor alone.", "Leave it out.");
+            problems.Require(line.Whole("gradient_accumulation_steps") == 1, "--fused_backward_pass", "is given with --gradient_accumulation_steps, which kohya refuses.", "Leave it out.");
+        }
         if (line.Trainer is KohyaTrainers.FineTune && !line.Has("in_json") && !line.Has("dataset_config"))
             problems.Add("--in_json", "is not given.", "Name the metadata file: fine_tune.py knows no folders of captions; train_db.py does.");
         if (line.Trainer is KohyaTrainers.DreamBooth && line.Flag("masked_loss") && !line.Has("dataset_config"))
@@ -186,7 +192,8 @@ public static partial class KohyaArguments
                 NetworkArgs = networkArgs,
                 OptimizerArgs = optimizerArgs,
                 FromDatasetFile = line.Has("dataset_config"),
-                WarmupSteps = line.Has("lr_warmup_steps") && line.Value("lr_warmup_steps") is StepsOrShare warmup ? warmup is { Steps: 0 } && !line.Wholes.Contains("lr_warmup_steps") ? "0.0" : PythonText.Repr(warmup.Steps ?? (object)warmup.Share!.Value) : "0",
+                WarmupSteps = line.Value("lr_warmup_steps") is StepsOrShare warmup ? PythonText.Repr(warmup.Steps ?? (object)warmup.Share!.Value) : "0",
+                Scheduler = line.Text("lr_scheduler")!,
                 LowMemory = line.Flag("lowram"),
                 PassesOverMasks = line.Trainer is KohyaTrainers.FineTune,
                 Validation = [line.Value("validation_seed"), line.Value("validation_split"), line.Value("max_validation_steps"), line.Value("validate_every_n_epochs"), line.Value("validate_every_n_steps")],

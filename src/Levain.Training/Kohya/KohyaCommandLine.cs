@@ -161,7 +161,8 @@ internal sealed class KohyaCommandLine
         {
             OptionKind.Whole => long.TryParse(text.Trim(), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var whole) ? whole : null,
             OptionKind.Number => Double(text),
-            OptionKind.StepsOrShare => StepsOrShare.Parse(text),
+            // A bare 0 is no whole number to argparse: kohya keeps and records 0.0.
+            OptionKind.StepsOrShare => StepsOrShare.Parse(text) is { Steps: 0 } ? StepsOrShare.Part(0) : StepsOrShare.Parse(text),
             _ => text,
         };
         if (value is null)
@@ -212,6 +213,9 @@ internal sealed class KohyaCommandLine
                 case string or long when option is { Standing: OptionStanding.NoEffect, Choices.Count: > 0 }: given[key] = entry.Value; break;     // only argparse knows choices
                 case (long)ModelSettings.ShortCaption when key == "max_token_length": given[key] = entry.Value; break;
                 case bool flag when option.Kind is OptionKind.Flag: given[key] = flag; break;
+                // No parser has seen these: what is written with a point is a share, however large.
+                case long and >= 0 and <= int.MaxValue and var steps when option.Kind is OptionKind.StepsOrShare: given[key] = StepsOrShare.Of((int)steps); break;
+                case double and >= 0 and < double.PositiveInfinity and var share when option.Kind is OptionKind.StepsOrShare: given[key] = StepsOrShare.Part(share); break;
                 case List<TomlEntry> list when option.Kind is OptionKind.Texts or OptionKind.Numbers: Take(option, [.. list.Select(item => PythonText.Str(item.Value))]); break;
                 case List<TomlEntry> list when key == "resolution": Take(option, [string.Join(',', list.Select(item => PythonText.Str(item.Value)))]); break;
                 case long or double or string when option.Kind is not OptionKind.Flag: Take(option, [PythonText.Str(entry.Value)]); break;

@@ -207,7 +207,7 @@ public static partial class KohyaOptions
         To("lr_scheduler_power", Number, "schedule.power", 1.0),
         To("lr_scheduler_timescale", Whole, "schedule.timescale"),
         To("lr_scheduler_min_lr_ratio", Number, "schedule.min_ratio"),
-        Idle("fused_backward_pass", Flag, "It has no effect on networks in kohya either."),
+        Idle("fused_backward_pass", Flag, "It has no effect in these trainers; kohya takes it with AdaFactor alone, and not with accumulated gradients."),
 
         // Sample pictures and logs
         To("sample_every_n_steps", Whole, "samples.every_steps"),

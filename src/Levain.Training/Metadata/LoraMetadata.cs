@@ -112,7 +112,7 @@ public static class LoraMetadata
         Put("gradient_accumulation_steps", training.GradientAccumulation);
         Put("max_train_steps", plan.Length.Steps);
         Put("lr_warmup_steps", kohya?.WarmupSteps ?? PythonText.Repr(run.Schedule.Warmup.Write()));
-        Put("lr_scheduler", made ? $"adafactor:{PythonText.Repr(AsGiven("learning_rate", optimizer.LearningRate))}" : TomlMap.Spell(run.Schedule.Type.ToString()));
+        Put("lr_scheduler", made ? $"adafactor:{PythonText.Repr(AsGiven("learning_rate", optimizer.LearningRate))}" : kohya?.Scheduler ?? TomlMap.Spell(run.Schedule.Type.ToString()));
         Put("network_module", kohya?.NetworkModule ?? ModuleOf(network));
         Put("network_dim", kohya is null ? network.Rank : kohya.NetworkDim);
         Put("network_alpha", network.EffectiveAlpha);

@@ -8,6 +8,9 @@ namespace Levain.Training.Planning;
 /// <remarks>kohya's arithmetic, K-43 included: with neither steps nor epochs given it is 1600 steps, whatever accumulation makes of them.</remarks>
 public sealed record RunLength(int BatchesPerEpoch, int StepsPerEpoch, int Steps, int Epochs)
 {
+    /// <summary>Optimizer steps among the first <paramref name="batches"/> batches of the run.</summary>
+    public int StepsWithin(int batches, int accumulation) => batches / BatchesPerEpoch * StepsPerEpoch + batches % BatchesPerEpoch / accumulation;
+
     /// <summary>The length of a run over <paramref name="batches"/> batches an epoch.</summary>
     public static RunLength Of(int batches, Settings.TrainingSettings training)
     {

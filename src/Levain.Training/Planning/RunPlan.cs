@@ -69,9 +69,12 @@ public sealed record RunPlan
         var length = RunLength.Of(dataset.BatchCount, settings.Training);
         var saves = new NetworkSaves(settings.Output, length.Steps, length.Epochs, settings.Trains);
         var plan = new RunPlan { Settings = settings, Dataset = dataset, Length = length, Saves = saves, Base = model, Warnings = Warn(settings, dataset, length, saves) };
-        problems.Require(settings.Schedule.TorchOptions?.Steps is not { } made || made >= length.Steps, "schedule.total_steps",
+        // K-91
+        problems.Require(settings is not { Compatibility: Compatibility.Kohya, Optimizer: { FollowsSchedule: true, Options: DAdaptSgdOptions } } || RateCurve.Of(plan).Rate(0, 1) > 0, "schedule",
+            "begins at a rate of 0, at which kohya's DAdaptSGD stops on an exception (K-91).", "Leave the warm-up out, or set compat = \"sound\" (levain kohya --sound), where it waits for the first rate above 0.");
+        problems.Require(!settings.Optimizer.FollowsSchedule || settings.Compat.OneCycleFreezes || settings.Schedule.TorchOptions?.Steps is not { } made || made >= length.Steps, "schedule.total_steps",
             $"is {settings.Schedule.TorchOptions?.Steps}, and the run has {Counted.Of(length.Steps, "step")}.", $"Use {length.Steps}.");
-        problems.Require(settings.Schedule.Torch is not null || settings.Schedule.Type is not ScheduleType.WarmupStableDecay || plan.WarmupSteps + plan.DecaySteps <= length.Steps, "schedule.warmup",
+        problems.Require(!settings.Optimizer.FollowsSchedule || settings.Compatibility is Compatibility.Kohya || settings.Schedule.Torch is not null || settings.Schedule.Type is not ScheduleType.WarmupStableDecay || plan.WarmupSteps + plan.DecaySteps <= length.Steps, "schedule.warmup",
             $"is {Counted.Of(plan.WarmupSteps, "step")} and decay {plan.DecaySteps}, together more than the run's {length.Steps}.", "Shorten one of them.");
         return problems.Any ? null : plan;
     }

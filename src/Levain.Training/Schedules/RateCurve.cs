@@ -9,12 +9,15 @@ public sealed class RateCurve
     private readonly RateSchedule schedule;
     private readonly RateOptions options;
     private readonly TorchScheduleOptions? torch;
+    private readonly int last;
 
     /// <param name="settings">The schedule; checked already.</param>
     /// <param name="steps">Steps of the whole run.</param>
     /// <param name="learningRate">The rate of whatever has none of its own; a polynomial's end is relative to it.</param>
-    public RateCurve(ScheduleSettings settings, int steps, double learningRate)
+    /// <param name="last">The step at which the curve stands still, with all that it moves.</param>
+    public RateCurve(ScheduleSettings settings, int steps, double learningRate, int last = int.MaxValue)
     {
+        this.last = last;
         torch = settings.TorchOptions;
         schedule = RateSchedules.Named(TomlMap.Spell(settings.Type.ToString()))!;
         var rules = PiecewiseRules.Parse(settings.StepRules);
@@ -44,9 +47,18 @@ public sealed class RateCurve
         };
     }
 
+    /// <summary>The curve of a run's plan.</summary>
+    public static RateCurve Of(Planning.RunPlan plan)
+    {
+        var (settings, schedule) = (plan.Settings, plan.Settings.Schedule);
+        // accelerate steps a schedule that has total_steps only while its own count, one for every batch, has not passed them.
+        var last = settings.Compat.OneCycleFreezes && schedule.TorchOptions?.Steps is { } made ? plan.Length.StepsWithin(made, settings.Training.GradientAccumulation) : int.MaxValue;
+        return new(schedule, plan.Length.Steps, settings.Optimizer.LearningRate, last);
+    }
+
     /// <summary>The rate of a step counted from 0, for a group whose own rate is <paramref name="rate"/>.</summary>
-    public double Rate(int step, double rate) => torch?.Rate(step, rate) ?? rate * schedule.Factor(step, options);
+    public double Rate(int step, double rate) => torch?.Rate(Math.Min(step, last), rate) ?? rate * schedule.Factor(step, options);
 
     /// <summary>The optimizer's momentum at a step, where the schedule moves it too; else null.</summary>
-    public double? Momentum(int step) => torch?.Momentum(step);
+    public double? Momentum(int step) => torch?.Momentum(Math.Min(step, last));
 }

@@ -40,6 +40,9 @@ public sealed record KohyaCommand
     /// <summary><c>--lr_warmup_steps</c> as Python prints it: <c>0</c>, <c>3</c>, <c>0.1</c>.</summary>
     public string WarmupSteps { get; init; } = "0";
 
+    /// <summary><c>--lr_scheduler</c>, also where nothing looks at it.</summary>
+    public string Scheduler { get; init; } = "constant";
+
     /// <summary><c>--lowram</c>.</summary>
     public bool LowMemory { get; init; }
 

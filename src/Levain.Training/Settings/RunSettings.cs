@@ -193,7 +193,7 @@ public sealed record RunSettings
         Optimizer.Check(problems.In("optimizer"));
         problems.Require(Optimizer.TextEncoderStop is null || Trains is Trains.Network && Network.Train is TrainedPart.Both || Trains is Trains.Model && FineTune.TextEncoder,
             "optimizer.text_encoder_stop", $"is {Optimizer.TextEncoderStop?.Write()}, but the run does not train both U-Net and text encoder.", "It is for runs that train both parts; leave it out.");
-        if (Optimizer.FollowsSchedule) Schedule.Check(problems.In("schedule"), Optimizer.LearningRate, Training.Epochs is null ? Training.Steps : null);
+        if (Optimizer.FollowsSchedule) Schedule.Check(problems.In("schedule"), Optimizer.LearningRate, Training.Epochs is null ? Training.Steps : null, Compatibility is Compatibility.Kohya);
         Planning.OptimizerAdvice.Check(this, problems);
         Training.Check(problems.In("training"), Compatibility is Compatibility.Kohya);
         Noise.Check(problems.In("noise"));

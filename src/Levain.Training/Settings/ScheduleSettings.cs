@@ -118,7 +118,8 @@ public sealed record ScheduleSettings
     /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>
     /// <param name="learningRate">The run's learning rate; null leaves it out.</param>
     /// <param name="steps">Steps of the run, of which shares are taken; null where they are not known yet.</param>
-    public void Check(Problems problems, double? learningRate = null, int? steps = null)
+    /// <param name="kohya">Whether numbers that make a curve of no use are taken as kohya takes them.</param>
+    public void Check(Problems problems, double? learningRate = null, int? steps = null, bool kohya = false)
     {
         if (Torch is not null)
         {
@@ -128,7 +129,7 @@ public sealed record ScheduleSettings
             problems.Require(Warmup.Resolve(steps ?? int.MaxValue) == 0, "warmup", $"is {Warmup} with {Torch}, which has no warm-up.", "Leave it out.");
             return;
         }
-        problems.Require(Waves is null or > 0, "waves", $"is {Waves}.", "Use a positive number; 0.5 falls once.");
+        problems.Require(kohya || Waves is null or > 0, "waves", $"is {Waves}.", "Use a positive number; 0.5 falls once.");
         problems.Require(Type is not ScheduleType.Polynomial || learningRate is not { } rate || rate > EndRate, "end_rate",
             $"is {EndRate}, not below the learning rate of {learningRate}.", "Use a higher learning rate, or another schedule.");
         problems.Require(EndRate >= 0, "end_rate", $"is {EndRate}.", "Use 0 or more; 1e-7 is usual.");
@@ -136,12 +137,12 @@ public sealed record ScheduleSettings
             $"is {Warmup} with type {TomlMap.Spell(Type.ToString())}, which has no warm-up.", "Use type = \"constant_with_warmup\", or leave warmup out.");
         problems.Require(Decay.Resolve(int.MaxValue) == 0 || Type is ScheduleType.WarmupStableDecay, "decay",
             $"is {Decay} with type {TomlMap.Spell(Type.ToString())}, which has no decay of its own.", "Use type = \"warmup_stable_decay\", or leave decay out.");
-        problems.Require(Cycles >= 1, "cycles", $"is {Cycles}.", "Use 1 or more.");
-        problems.Require(Power > 0, "power", $"is {Power}.", "Use a positive number; 1 is a line.");
+        problems.Require(Cycles >= (kohya ? 0 : 1), "cycles", $"is {Cycles}.", "Use 1 or more.");
+        problems.Require(Power > 0 || kohya && Power == 0, "power", $"is {Power}.", "Use a positive number; 1 is a line.");
         problems.Require(Timescale is null or > 0, "timescale", $"is {Timescale}.", "Use a positive number of steps.");
-        problems.Require(MinRatio is null or >= 0 and <= 1, "min_ratio", $"is {MinRatio}.", "Use 0 to 1; 0.1 ends at a tenth of the rate.");
+        problems.Require(kohya || MinRatio is null or >= 0 and <= 1, "min_ratio", $"is {MinRatio}.", "Use 0 to 1; 0.1 ends at a tenth of the rate.");
         problems.Require(Type is not ScheduleType.CosineWithMinLr || MinRatio is not null, "min_ratio", "is not given with type cosine_with_min_lr.", "Give the lowest rate as a share: min_ratio = 0.1.");
-        problems.Require(Type is not ScheduleType.WarmupStableDecay || Decay.Resolve(int.MaxValue) > 0, "decay", "is not given with type warmup_stable_decay.", "Give the length of the fall: decay = 0.2.");
+        problems.Require(kohya || Type is not ScheduleType.WarmupStableDecay || Decay.Resolve(int.MaxValue) > 0, "decay", "is not given with type warmup_stable_decay.", "Give the length of the fall: decay = 0.2.");
         problems.Require(Type is not ScheduleType.PiecewiseConstant || PiecewiseRules.Parse(StepRules) is not null, "step_rules",
             StepRules is null ? "is not given with type piecewise_constant." : $"is \"{StepRules}\".", "Write factor:step pairs and a last factor: step_rules = \"1:100,0.3:200,0.1\".");
     }

@@ -4,7 +4,7 @@ using Levain.Core;
 namespace Levain.Training.Settings;
 
 /// <summary>A length as steps (<c>100</c>) or as a share of the run (<c>0.05</c>, <c>"5%"</c>).</summary>
-/// <remarks>kohya's <c>int_or_float</c>: 1 and more are steps, less is a share.</remarks>
+/// <remarks>kohya's <c>int_or_float</c>: 1 and more are steps, less is a share; only percentages reach the whole run and beyond.</remarks>
 public sealed record StepsOrShare
 {
     private StepsOrShare(int? steps, double? share) => (Steps, Share) = (steps, share);
@@ -15,17 +15,17 @@ public sealed record StepsOrShare
     /// <summary>A number of steps; null where it is a share.</summary>
     public int? Steps { get; }
 
-    /// <summary>A share of the run, 0 to below 1; null where it is a number of steps.</summary>
+    /// <summary>A share of the run, 0 or more; null where it is a number of steps.</summary>
     public double? Share { get; }
 
     /// <summary>A number of steps.</summary>
     public static StepsOrShare Of(int steps) => new(steps, null);
 
-    /// <summary>A share, 0 to 1.</summary>
+    /// <summary>A share, 0 or more.</summary>
     public static StepsOrShare Part(double share) => new(null, share);
 
     /// <summary>Steps of a run of <paramref name="total"/> steps: a share is cut to whole steps.</summary>
-    public int Resolve(int total) => Steps ?? (int)(Share!.Value * total);
+    public int Resolve(int total) => Steps ?? (int)Math.Min(int.MaxValue, Share!.Value * total);
 
     /// <summary>Reads what a file or a command line holds; null where it is neither steps nor a share.</summary>
     public static StepsOrShare? Read(object value) => value switch
@@ -40,13 +40,13 @@ public sealed record StepsOrShare
     public static StepsOrShare? Parse(string text)
     {
         text = text.Trim();
-        if (text.EndsWith('%')) return Number(text[..^1]) is { } percent && percent / 100 is >= 0 and < 1 and var part ? Part(part) : null;
+        if (text.EndsWith('%')) return Number(text[..^1]) is { } percent && percent / 100 is >= 0 and < double.PositiveInfinity and var part ? Part(part) : null;
         if (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var steps)) return Of(steps);
         return Number(text) is >= 0 and < 1 and var share ? Part(share) : null;
     }
 
     /// <summary>What a file holds for it.</summary>
-    public object Write() => Steps is { } steps ? (long)steps : Share!.Value;
+    public object Write() => Steps is { } steps ? (long)steps : Share is < 1 and var share ? share : string.Create(CultureInfo.InvariantCulture, $"{Share * 100}%");
 
     /// <inheritdoc/>
     public override string ToString() => Steps is { } steps ? Counted.Of(steps, "step") : $"{Share!.Value.ToString("P0", CultureInfo.InvariantCulture)} of the run";
