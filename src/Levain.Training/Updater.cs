@@ -12,13 +12,15 @@ internal sealed class Updater : IDisposable
     private readonly UpdateRule rule;
     private readonly RateCurve? curve;      // null: the rates stay, or the optimizer makes them itself
     private readonly double limit;
-    private readonly bool untrainedGrow;
+    private readonly bool untrainedGrow, climbs;
     private readonly long[][] made;         // updates of each tensor, group by group: an adapter left out of a step counts none
     private readonly double? start;      // the step length to begin with, where one is found
-    private readonly int steps;
+    private readonly int steps, warmup;
     private int updates;
 
     private const int StuckLeast = 20, StuckShare = 10;
+
+    private const double StuckGrowth = 1.05;
 
     private const string MadeName = "updates";
 
@@ -28,9 +30,13 @@ internal sealed class Updater : IDisposable
         this.trained = trained;
         groups = trained.Groups;
         parameters = new(trained.Values, trained.Gradients,
-            [.. groups.Select(group => new TrainedGroup(group.Rate, [.. group.Tensors.Select(tensor => new TrainedTensor(tensor.Start, tensor.Shape))]))], settings.Optimizer.LearningRate);
+            [.. groups.Select(group => new TrainedGroup(group.Rate, [.. group.Tensors.Select(tensor => new TrainedTensor(tensor.Start, tensor.Shape))]))], settings.Optimizer.LearningRate)
+        {
+            MovesMomentum = settings.Optimizer.FollowsSchedule && settings.Schedule.TorchOptions?.Momentum(0) is not null,
+        };
         rule = settings.Optimizer.Options.Create(parameters);
-        (start, steps) = (rule.Distance, plan.Length.Steps);
+        climbs = settings.Optimizer.Options.Maximize;
+        (start, steps, warmup) = (rule.Distance, plan.Length.Steps, settings.Optimizer.FollowsSchedule ? plan.WarmupSteps : 0);
         limit = settings.Optimizer.MaxGradNorm;
         curve = settings.Optimizer.FollowsSchedule ? RateCurve.Of(plan) : null;
         untrainedGrow = settings.Compat.UntrainedGradientsGrow && groups.Sum(group => group.Length) < trained.TrainedLength;
@@ -52,9 +58,12 @@ internal sealed class Updater : IDisposable
     /// <summary>Updates made, those of earlier runs that were gone on from included.</summary>
     public int Made => updates;
 
-    /// <summary>What the last update showed, in a sentence; null as a rule. A step length that has not grown over a tenth of the run is told once.</summary>
-    public string? Warning => start is not null && rule.Distance == start && updates == Math.Max(StuckLeast, steps / StuckShare)
-        ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $"The step length is still {start} after {updates} updates: the optimizer has not started. Raise d0 to 1e-5 or 1e-4, or d_coef.") : null;
+    /// <summary>What the last update showed, in a sentence; null as a rule. A step length that has hardly grown over a tenth of the run, beyond its warm-up, is told once.</summary>
+    public string? Warning => start is { } first && rule.Distance is { } now && updates == warmup + Math.Max(StuckLeast, steps / StuckShare) && HasNotStarted(first, now)
+        ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $"The step length is still {now:G3} after {updates} updates, and began as {first}: the optimizer has not started. Raise d0 to 1e-5 or 1e-4, or d_coef.") : null;
+
+    /// <summary>Whether a step length stands where it began: one that has started is many times as long.</summary>
+    internal static bool HasNotStarted(double first, double now) => now <= first * StuckGrowth;
 
     /// <summary>What a group's rate is multiplied by, by the group's name; null: 1.</summary>
     public Func<string, double>? Factor { get; set; }
@@ -90,6 +99,8 @@ internal sealed class Updater : IDisposable
         if (!now) return;
         var gradient = trained.Gradients;
         GradientNorm = Training.GradientNorm.Clip(gradient.narrow(0, 0, trained.TrainedLength), limit);
+        if (climbs)
+            foreach (var group in groups) gradient.narrow(0, group.Start, group.Length).neg_();
         rule.Momentum = curve?.Momentum(updates);
         rule.Step([.. groups.Select((group, i) => new GroupStep(i, RateOf(group), [.. Runs(group, parameters.Groups[i], made[i])]))]);
         updates++;

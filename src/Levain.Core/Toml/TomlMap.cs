@@ -10,13 +10,13 @@ namespace Levain.Core;
 public abstract class TomlMap
 {
     /// <summary>A switch: <c>true</c> or <c>false</c>.</summary>
-    public bool Flag(string key, bool now) => OptionalFlag(key, now) ?? now;
+    public virtual bool Flag(string key, bool now) => OptionalFlag(key, now) ?? now;
 
     /// <summary>A whole number.</summary>
-    public int Whole(string key, int now) => OptionalWhole(key, now) ?? now;
+    public virtual int Whole(string key, int now) => OptionalWhole(key, now) ?? now;
 
     /// <summary>A number, with or without decimals.</summary>
-    public double Number(string key, double now) => OptionalNumber(key, now) ?? now;
+    public virtual double Number(string key, double now) => OptionalNumber(key, now) ?? now;
 
     /// <summary>A text.</summary>
     public string Text(string key, string now) => OptionalText(key, now) ?? now;
@@ -80,6 +80,10 @@ public abstract class TomlMap
 
     /// <summary>A key that may be given and changes nothing here.</summary>
     public abstract void Unneeded(string key);
+
+    /// <summary>Keys that nobody knows change nothing either, where they are a function's arguments and it takes any; a file's are refused all the same.</summary>
+    /// <param name="but">Those that are refused.</param>
+    public virtual void TakeOthers(params IReadOnlyList<string> but) { }
 
     /// <summary>A list of tables (<c>[[key]]</c>); each starts from <paramref name="fresh"/>.</summary>
     public abstract IReadOnlyList<T> Tables<T>(string key, IReadOnlyList<T> now, Func<T> fresh, Func<T, TomlMap, T> map) where T : class;

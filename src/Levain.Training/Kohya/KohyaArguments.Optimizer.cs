@@ -11,9 +11,15 @@ public static partial class KohyaArguments
         var chosen = Optimizers.Named(type);
         if (chosen is { ByPathInKohya: true } && !type.Contains('.'))
             problems.Add("--optimizer_type", $"is {type}, which kohya does not find by that name.", $"Write {chosen.Aliases[0]}.");
+        if (type.Contains('.') && type.StartsWith("dadapt", StringComparison.OrdinalIgnoreCase))
+            problems.Add("--optimizer_type", $"is {type}, which kohya takes for one of its own names and does not find.", $"Write {type[(type.LastIndexOf('.') + 1)..]}.");
         var before = problems.All.Count;
         var given = Literals(line, "optimizer_args", problems).Select(pair => KeyValuePair.Create(pair.Name, pair.Value)).ToList();
-        var made = chosen?.KohyaArguments(given) ?? given;
+        // Arguments are only changed, or added, where kohya knows the name; a class with its module gets what was given.
+        var known = chosen is not null && !type.Contains('.');
+        var made = known ? chosen!.KohyaArguments(given) : given;
+        foreach (var (name, _) in given.Where(pair => known && chosen!.GivenByKohya.Contains(pair.Key)))
+            problems.Add("--optimizer_args", $"has {name}, which kohya gives {chosen!.Name} itself.", "Leave it out.");
         var optimizer = new OptimizerSettings
         {
             Type = chosen?.Name ?? type,
@@ -25,6 +31,7 @@ public static partial class KohyaArguments
         };
         if (chosen is not null && problems.All.Count == before)
             optimizer = optimizer with { Options = PythonArguments.Read(made, "--optimizer_args", chosen.Name, chosen.Defaults, static (options, map) => options.Map(map), problems) };
+        problems.Require(known || !optimizer.Options.MakesRates, "--optimizer_args", $"lacks relative_step=False, and kohya gives {type} a learning rate besides.", "Give it, or write Adafactor, where kohya sees to it.");
         return (optimizer, [.. made.Select(pair => KeyValuePair.Create(pair.Key, PythonText.Str(pair.Value)))]);
     }
 

@@ -9,6 +9,7 @@ internal sealed class PythonArguments : TomlMap
     private readonly string option;
     private readonly Problems problems;
     private readonly HashSet<string> known = [];
+    private IReadOnlyList<string>? refused;     // null: all that are not known
 
     private PythonArguments(Dictionary<string, object?> given, string option, Problems problems) => (this.given, this.option, this.problems) = (given, option, problems);
 
@@ -22,10 +23,19 @@ internal sealed class PythonArguments : TomlMap
         foreach (var (name, value) in given) last[name] = value;
         var arguments = new PythonArguments(last, option, problems);
         var result = map(fresh, arguments);
-        foreach (var name in last.Keys.Where(name => !arguments.known.Contains(name)))
+        foreach (var name in last.Keys.Where(name => !arguments.known.Contains(name) && arguments.refused?.Contains(name) is not false))
             problems.Add(option, $"has {name}, which {of} does not take.", Nearest.Advice(name, arguments.known));
         return result;
     }
+
+    public override void TakeOthers(params IReadOnlyList<string> but) => refused = but;
+
+    // None is false where a switch is asked for, and no number.
+    public override bool Flag(string key, bool now) => OptionalFlag(key, now) ?? false;
+
+    public override int Whole(string key, int now) => OptionalWhole(key, now) ?? Wrong(key, null, "a whole number", now);
+
+    public override double Number(string key, double now) => OptionalNumber(key, now) ?? Wrong(key, null, "a number", now);
 
     public override bool? OptionalFlag(string key, bool? now) => Get(key, out var value) ? value switch
     {

@@ -57,6 +57,9 @@ public sealed record AdaFactorOptions : OptimizerOptions
     public override bool MakesRates => RelativeStep;
 
     /// <inheritdoc/>
+    public override bool HasMomentum => false;
+
+    /// <inheritdoc/>
     public override OptimizerOptions Map(TomlMap map) => this with
     {
         RelativeStep = map.Flag("relative_step", RelativeStep),

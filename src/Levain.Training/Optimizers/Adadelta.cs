@@ -30,10 +30,13 @@ public sealed record AdadeltaOptions : OptimizerOptions
     public double WeightDecay { get; init; }
 
     /// <inheritdoc/>
+    public override bool HasMomentum => false;
+
+    /// <inheritdoc/>
     public override OptimizerOptions Map(TomlMap map)
     {
-        Idle(map, TorchOnly);
-        return this with { Rho = map.Number("rho", Rho), Eps = map.Number("eps", Eps), WeightDecay = map.Number("weight_decay", WeightDecay) };
+        TorchOnly(map);
+        return this with { Rho = map.Number("rho", Rho), Eps = map.Number("eps", Eps), WeightDecay = map.Number("weight_decay", WeightDecay), Maximize = map.Flag("maximize", Maximize) };
     }
 
     /// <inheritdoc/>

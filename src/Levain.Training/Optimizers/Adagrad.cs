@@ -32,15 +32,19 @@ public sealed record AdagradOptions : OptimizerOptions
     public double Eps { get; init; } = 1e-10;
 
     /// <inheritdoc/>
+    public override bool HasMomentum => false;
+
+    /// <inheritdoc/>
     public override OptimizerOptions Map(TomlMap map)
     {
-        Idle(map, TorchOnly);
+        TorchOnly(map, fused: true, capturable: false);
         return this with
         {
             LrDecay = map.Number("lr_decay", LrDecay),
             WeightDecay = map.Number("weight_decay", WeightDecay),
             InitialAccumulatorValue = map.Number("initial_accumulator_value", InitialAccumulatorValue),
             Eps = map.Number("eps", Eps),
+            Maximize = map.Flag("maximize", Maximize),
         };
     }
 

@@ -34,7 +34,7 @@ public sealed record AdamOptions : OptimizerOptions
     /// <inheritdoc/>
     public override OptimizerOptions Map(TomlMap map)
     {
-        Idle(map, TorchOnly);
+        TorchOnly(map, fused: true);
         return this with
         {
             Betas = map.Numbers("betas", Betas)!,
@@ -42,6 +42,7 @@ public sealed record AdamOptions : OptimizerOptions
             WeightDecay = map.Number("weight_decay", WeightDecay),
             DecoupledWeightDecay = map.Flag("decoupled_weight_decay", DecoupledWeightDecay),
             Amsgrad = map.Flag("amsgrad", Amsgrad),
+            Maximize = map.Flag("maximize", Maximize),
         };
     }
 

@@ -35,13 +35,14 @@ public sealed record AdamWOptions : OptimizerOptions
     /// <inheritdoc/>
     public override OptimizerOptions Map(TomlMap map)
     {
-        Idle(map, TorchOnly);
+        TorchOnly(map, fused: true);
         return this with
         {
             Betas = map.Numbers("betas", Betas)!,
             Eps = map.Number("eps", Eps),
             WeightDecay = map.Number("weight_decay", WeightDecay),
             Amsgrad = map.Flag("amsgrad", Amsgrad),
+            Maximize = map.Flag("maximize", Maximize),
         };
     }
 

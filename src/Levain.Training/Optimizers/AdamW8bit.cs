@@ -10,7 +10,7 @@ public static partial class Optimizers
     private static readonly Uri eightBitPaper = new("https://arxiv.org/abs/2110.02861");
 
     /// <summary>AdamW whose moments are 8-bit blocks.</summary>
-    public static Optimizer AdamW8bit { get; } = new("AdamW8bit", "AdamW with a quarter of the memory: moments of 8 bits", eightBitPaper, new AdamW8bitOptions())
+    public static Optimizer AdamW8bit { get; } = new("AdamW8bit", "AdamW with a quarter of the memory: moments of 8 bits", eightBitPaper, new AdamW8bitOptions { MayBePaged = true })
     {
         Class = "bitsandbytes.optim.adamw.AdamW8bit",
         Aliases = ["bitsandbytes.optim.AdamW8bit"],
@@ -25,7 +25,7 @@ public static partial class Optimizers
     };
 
     /// <summary>AdamW in bitsandbytes' order of operations.</summary>
-    public static Optimizer PagedAdamW { get; } = new("PagedAdamW", "AdamW that decays after the step; networks are too small to be paged", eightBitPaper, new AdamW8bitOptions { StateBits = AdamW8bitOptions.Full })
+    public static Optimizer PagedAdamW { get; } = new("PagedAdamW", "AdamW that decays after the step; networks are too small to be paged", eightBitPaper, new AdamW8bitOptions { StateBits = AdamW8bitOptions.Full, BitsChosen = true })
     {
         Class = "bitsandbytes.optim.adamw.PagedAdamW",
         Aliases = ["bitsandbytes.optim.PagedAdamW"],
@@ -59,16 +59,24 @@ public sealed record AdamW8bitOptions : OptimizerOptions
     /// <summary>Bits of the moments: 8 or 32.</summary>
     public int StateBits { get; init; } = Eight;
 
-    /// <summary>Not there: must be off.</summary>
+    /// <summary>Not there: the 8-bit names refuse it, the others take no notice.</summary>
     public bool Amsgrad { get; init; }
 
-    /// <summary>bitsandbytes' way of asking for 8 bits where the name does not: 8 or 32 with PagedAdamW, and 32, which says nothing, with the 8-bit names. Default 32.</summary>
+    /// <summary>bitsandbytes' way of asking for 8 bits where the name says none: 8 or 32; a name that says 32 takes no notice, one that says 8 refuses all but 32. Default 32.</summary>
     public int OptimBits { get; init; } = Full;
+
+    /// <summary>Whether <see cref="OptimBits"/> chooses the bits.</summary>
+    public bool BitsChosen { get; init; }
+
+    /// <summary>Whether the class has an argument for paging; the paged ones have none.</summary>
+    public bool MayBePaged { get; init; }
+
+    internal bool IsEight => StateBits == Eight || BitsChosen && OptimBits == Eight;
 
     /// <inheritdoc/>
     public override OptimizerOptions Map(TomlMap map)
     {
-        Idle(map, "is_paged", "args");
+        Idle(map, MayBePaged ? ["is_paged", "args"] : ["args"]);
         return this with
         {
             Betas = map.Numbers("betas", Betas)!,
@@ -86,8 +94,8 @@ public sealed record AdamW8bitOptions : OptimizerOptions
         CheckBetas(problems, Betas);
         CheckEpsilon(problems, Eps);
         CheckDecay(problems, WeightDecay);
-        problems.Require(!Amsgrad, "amsgrad", "is on, and bitsandbytes' rule has none.", "Use AdamW, or leave it out.");
-        problems.Require(OptimBits == Full || OptimBits == Eight && StateBits == Full, "optim_bits", $"is {OptimBits}.", "Leave it out: the optimizer's name says it.");
+        problems.Require(!Amsgrad || StateBits == Full, "amsgrad", "is on, and bitsandbytes' rule has none.", "Use AdamW, or leave it out.");
+        problems.Require(OptimBits == Full || StateBits == Full && (!BitsChosen || OptimBits == Eight), "optim_bits", $"is {OptimBits}.", "Leave it out: the optimizer's name says it.");
         problems.Require(Min8bitSize >= 0, "min_8bit_size", $"is {Min8bitSize}.", "Use 4096.");
     }
 
@@ -97,7 +105,7 @@ public sealed record AdamW8bitOptions : OptimizerOptions
 
 // bitsandbytes' CUDA kernels: both moments in fp32 for the step, the decay behind it.
 internal sealed class AdamW8bitRule(AdamW8bitOptions options, TrainedParameters parameters)
-    : BlockRule(parameters, options is { StateBits: AdamW8bitOptions.Eight } or { OptimBits: AdamW8bitOptions.Eight } ? options.Min8bitSize : long.MaxValue, moments: 2)
+    : BlockRule(parameters, options.IsEight ? options.Min8bitSize : long.MaxValue, moments: 2)
 {
     public override void Step(IReadOnlyList<GroupStep> groups)
     {

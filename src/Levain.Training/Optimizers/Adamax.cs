@@ -31,8 +31,8 @@ public sealed record AdamaxOptions : OptimizerOptions
     /// <inheritdoc/>
     public override OptimizerOptions Map(TomlMap map)
     {
-        Idle(map, TorchOnly);
-        return this with { Betas = map.Numbers("betas", Betas)!, Eps = map.Number("eps", Eps), WeightDecay = map.Number("weight_decay", WeightDecay) };
+        TorchOnly(map);
+        return this with { Betas = map.Numbers("betas", Betas)!, Eps = map.Number("eps", Eps), WeightDecay = map.Number("weight_decay", WeightDecay), Maximize = map.Flag("maximize", Maximize) };
     }
 
     /// <inheritdoc/>

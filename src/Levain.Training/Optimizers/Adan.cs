@@ -34,13 +34,14 @@ public sealed record AdanOptions : OptimizerOptions
     /// <inheritdoc/>
     public override OptimizerOptions Map(TomlMap map)
     {
-        Idle(map, "foreach");
+        map.TakeOthers("use_gc", "adanorm", "adanorm_r", "max_grad_norm");
         return this with
         {
             Betas = map.Numbers("betas", Betas)!,
             Eps = map.Number("eps", Eps),
             WeightDecay = map.Number("weight_decay", WeightDecay),
             WeightDecouple = map.Flag("weight_decouple", WeightDecouple),
+            Maximize = map.Flag("maximize", Maximize),
         };
     }
 
@@ -73,13 +74,15 @@ internal sealed class AdanRule : UpdateRule
     {
         var t = ++done.Value;
         var (beta1, beta2, beta3) = (Momentum ?? options.Betas[0], options.Betas[1], options.Betas[2]);
+        // pytorch-optimizer notes the first gradient before it turns it round: climbing begins with twice its length as the change.
+        var begin = options.Maximize ? 2 : 0;
         foreach (var group in groups)
             foreach (var run in group.Runs)
             {
                 var decay = group.Rate * options.WeightDecay;
                 var (first, after) = options.WeightDecouple ? (1 - decay, 1.0) : (1.0, 1 + decay);
                 Run(new Ahead(beta1, beta2, beta3, options.Eps, group.Rate / (1 - Math.Pow(beta1, t)), group.Rate * beta2 / (1 - Math.Pow(beta2, t)),
-                    Math.Sqrt(1 - Math.Pow(beta3, t)), first, after, run.Update == 1 ? 0 : 1), [mean, difference, square, before], [run.Range]);
+                    Math.Sqrt(1 - Math.Pow(beta3, t)), first, after, run.Update > 1 ? 1 : begin), [mean, difference, square, before], [run.Range]);
             }
     }
 

@@ -36,23 +36,32 @@ public sealed record CameOptions : OptimizerOptions
     /// <summary>Decay of the weights, 0 or more. Default 0.</summary>
     public double WeightDecay { get; init; }
 
-    /// <summary>Whether weights decay apart from the gradient, as in AdamW. Default on.</summary>
+    /// <summary>Whether weights decay apart from the gradient, as in AdamW; off, they do not decay at all, as in pytorch-optimizer. Default on.</summary>
     public bool WeightDecouple { get; init; } = true;
 
     /// <summary>Decays by <see cref="WeightDecay"/> itself, whatever the learning rate. Default off.</summary>
     public bool FixedDecay { get; init; }
 
+    /// <summary>Divides by the largest second moment so far, element by element, as pytorch-optimizer has it. Default off.</summary>
+    public bool AmsBound { get; init; }
+
     /// <inheritdoc/>
-    public override OptimizerOptions Map(TomlMap map) => this with
+    public override OptimizerOptions Map(TomlMap map)
     {
-        Betas = map.Numbers("betas", Betas)!,
-        Eps1 = map.Number("eps1", Eps1),
-        Eps2 = map.Number("eps2", Eps2),
-        ClipThreshold = map.Number("clip_threshold", ClipThreshold),
-        WeightDecay = map.Number("weight_decay", WeightDecay),
-        WeightDecouple = map.Flag("weight_decouple", WeightDecouple),
-        FixedDecay = map.Flag("fixed_decay", FixedDecay),
-    };
+        map.TakeOthers();
+        return this with
+        {
+            Betas = map.Numbers("betas", Betas)!,
+            Eps1 = map.Number("eps1", Eps1),
+            Eps2 = map.Number("eps2", Eps2),
+            ClipThreshold = map.Number("clip_threshold", ClipThreshold),
+            WeightDecay = map.Number("weight_decay", WeightDecay),
+            WeightDecouple = map.Flag("weight_decouple", WeightDecouple),
+            FixedDecay = map.Flag("fixed_decay", FixedDecay),
+            AmsBound = map.Flag("ams_bound", AmsBound),
+            Maximize = map.Flag("maximize", Maximize),
+        };
+    }
 
     /// <inheritdoc/>
     public override void Check(Problems problems)
@@ -74,6 +83,7 @@ internal sealed unsafe class CameRule : UpdateRule
     private readonly CameOptions options;
     private readonly Tensor mean;
     private readonly FactoredMoment square, residue;
+    private readonly Tensor? largest;
 
     public CameRule(CameOptions options, TrainedParameters parameters) : base(parameters)
     {
@@ -81,13 +91,14 @@ internal sealed unsafe class CameRule : UpdateRule
         mean = Slot("exp_avg");
         square = new(parameters, "exp_avg_sq", vectors: true, (name, length) => Slot(name, length));
         residue = new(parameters, "exp_avg_res", vectors: false, (name, length) => Slot(name, length));
+        largest = options.AmsBound ? Slot("exp_avg_sq_hat") : null;
     }
 
     public override void Step(IReadOnlyList<GroupStep> groups)
     {
         foreach (var group in groups)
         {
-            var tensors = group.Runs.SelectMany(run => run.Tensors).ToLookup(tensor => FactoredMoment.IsFused(Parameters, tensor));
+            var tensors = group.Runs.SelectMany(run => run.Tensors).ToLookup(tensor => largest is null && FactoredMoment.IsFused(Parameters, tensor));
             foreach (var tensor in tensors[false]) Update(tensor, group.Rate);
             var (p, g, m) = (ElementLoop.Address<float>(Values), ElementLoop.Address<float>(Gradients), ElementLoop.Address<float>(mean));
             FactoredMoment.ForEach([.. tensors[true]], tensor => Update(tensor, (float*)p + tensor.Start, (float*)g + tensor.Start, (float*)m + tensor.Start, group.Rate));
@@ -98,12 +109,16 @@ internal sealed unsafe class CameRule : UpdateRule
     {
         using var scope = NewDisposeScope();
         var (p, g, m) = (tensor.Of(Values), tensor.Of(Gradients), tensor.Of(mean));
-        if (options.WeightDecay != 0)
+        if (options is { WeightDecay: not 0, WeightDecouple: true }) p.mul_(1 - options.WeightDecay * (options.FixedDecay ? 1 : rate));
+        var squares = g.square().add_(options.Eps1);
+        Tensor u;
+        if (largest is null) u = square.Divide(tensor, squares, g, options.Betas[1]);
+        else
         {
-            if (options.WeightDecouple) p.mul_(1 - options.WeightDecay * (options.FixedDecay ? 1 : rate));
-            else g.add_(p, options.WeightDecay);
+            var most = tensor.Of(largest);
+            most.copy_(maximum(most, square.Divide(tensor, squares, ones_like(g), options.Betas[1]).reciprocal_()));
+            u = (most / options.Betas[1]).rsqrt_().mul_(g);
         }
-        var u = square.Divide(tensor, g.square().add_(options.Eps1), g, options.Betas[1]);
         u.div_(Math.Max(1, AdaFactorRule.Rms(u) / options.ClipThreshold));
         var beta1 = Momentum ?? options.Betas[0];
         m.mul_(beta1).add_(u, 1 - beta1);
@@ -116,20 +131,10 @@ internal sealed unsafe class CameRule : UpdateRule
     {
         var decay = options.WeightDecay * (options.FixedDecay ? 1 : rate);
         Span<double> none = [];
-        if (options.WeightDecay != 0 && !options.WeightDecouple) ElementLoop.Go(new Coupled(options.WeightDecay), p, g, null, null, null, null, null, (int)tensor.Length, none);
         var squares = square.TakeIn(tensor, g, options.Eps1, options.Betas[1]).Run(row => new Divide(row), p, g, null);
         var shrink = 1 / Math.Max(1, Math.Sqrt(squares / tensor.Length) / options.ClipThreshold);
         ElementLoop.Go(new Average(shrink, Momentum ?? options.Betas[0]), p, g, m, null, null, null, null, (int)tensor.Length, none);
         residue.TakeIn(tensor, g, options.Eps2, options.Betas[2]).Run(row => new Move(row, rate, options.WeightDecouple ? 1 - decay : 1), p, g, m);
-    }
-
-    private readonly struct Coupled(double decay) : IElementRule
-    {
-        public static Streams Reads => Streams.Parameter | Streams.Gradient;
-        public static Streams Writes => Streams.Gradient;
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L> => x.G = x.G + x.P * decay;
     }
 
     private readonly struct Divide(double row) : IElementRule

@@ -14,7 +14,6 @@ public static partial class Optimizers
         Class = "dadaptation.dadapt_lion.DAdaptLion",
         Aliases = ["dadaptation.DAdaptLion"],
         Rates = RateUse.Multiplier,
-        NeedsRate = true,
         Advice = "As DAdaptAdam: learning rate 1 for all parts and a constant schedule.",
     };
 }

@@ -6,7 +6,7 @@ namespace Levain.Training;
 public static partial class Optimizers
 {
     /// <summary>Lion whose momentum is 8-bit blocks.</summary>
-    public static Optimizer Lion8bit { get; } = new("Lion8bit", "Lion with a quarter of the memory: a momentum of 8 bits", new("https://arxiv.org/abs/2302.06675"), new Lion8bitOptions())
+    public static Optimizer Lion8bit { get; } = new("Lion8bit", "Lion with a quarter of the memory: a momentum of 8 bits", new("https://arxiv.org/abs/2302.06675"), new Lion8bitOptions { MayBePaged = true })
     {
         Class = "bitsandbytes.optim.lion.Lion8bit",
         Aliases = ["bitsandbytes.optim.Lion8bit"],
@@ -33,10 +33,13 @@ public sealed record Lion8bitOptions : OptimizerOptions
     /// <summary>Elements from which on a tensor's momentum is 8-bit; smaller ones stay in fp32. Default 4096.</summary>
     public int Min8bitSize { get; init; } = 4096;
 
+    /// <summary>Whether the class has an argument for paging; the paged ones have none.</summary>
+    public bool MayBePaged { get; init; }
+
     /// <inheritdoc/>
     public override OptimizerOptions Map(TomlMap map)
     {
-        Idle(map, "is_paged", "args");
+        Idle(map, MayBePaged ? ["is_paged", "args"] : ["args"]);
         return this with { Betas = map.Numbers("betas", Betas)!, WeightDecay = map.Number("weight_decay", WeightDecay), Min8bitSize = map.Whole("min_8bit_size", Min8bitSize) };
     }
 

@@ -37,7 +37,7 @@ public sealed record NAdamOptions : OptimizerOptions
     /// <inheritdoc/>
     public override OptimizerOptions Map(TomlMap map)
     {
-        Idle(map, TorchOnly);
+        TorchOnly(map);
         return this with
         {
             Betas = map.Numbers("betas", Betas)!,
@@ -45,6 +45,7 @@ public sealed record NAdamOptions : OptimizerOptions
             WeightDecay = map.Number("weight_decay", WeightDecay),
             MomentumDecay = map.Number("momentum_decay", MomentumDecay),
             DecoupledWeightDecay = map.Flag("decoupled_weight_decay", DecoupledWeightDecay),
+            Maximize = map.Flag("maximize", Maximize),
         };
     }
 

@@ -18,8 +18,18 @@ public abstract record OptimizerOptions
     /// <summary>The rule at work on these parameters.</summary>
     public abstract UpdateRule Create(TrainedParameters parameters);
 
-    /// <summary>Arguments of all classes in <c>torch.optim</c> that say how torch computes and not what.</summary>
-    protected static IReadOnlyList<string> TorchOnly { get; } = ["foreach", "fused", "capturable", "differentiable"];
+    /// <summary>Whether it has a momentum or betas, which schedules may move.</summary>
+    public virtual bool HasMomentum => true;
+
+    /// <summary>Climbs the loss instead of descending it. Default off.</summary>
+    public bool Maximize { get; init; }
+
+    /// <summary>Reads arguments of a class in <c>torch.optim</c> that say how torch computes and not what.</summary>
+    /// <param name="map">The keys.</param>
+    /// <param name="fused">Whether it has a fused form.</param>
+    /// <param name="capturable">Whether it can be captured in a graph.</param>
+    protected static void TorchOnly(TomlMap map, bool fused = false, bool capturable = true) =>
+        Idle(map, ["foreach", "differentiable", .. fused ? ["fused"] : Array.Empty<string>(), .. capturable ? ["capturable"] : Array.Empty<string>()]);
 
     /// <summary>Two shares of 0 to below 1.</summary>
     protected static void CheckBetas(Problems problems, IReadOnlyList<double> betas, int count = 2) =>
@@ -49,6 +59,9 @@ public sealed record TrainedParameters(Tensor Values, Tensor Gradients, IReadOnl
 {
     /// <summary>Whether a rule goes through memory itself, in one pass; else tensor operations do the same. By default where memory is the processor's.</summary>
     public bool Fused { get; init; } = Values.device_type is TorchSharp.DeviceType.CPU && Values.dtype is ScalarType.Float32 or ScalarType.Float64;
+
+    /// <summary>Whether a schedule moves the momentum, so that a rule needs one whatever its options say.</summary>
+    public bool MovesMomentum { get; init; }
 
     /// <summary>Elements from the first up to the end of the last tensor.</summary>
     public long Length => Groups.SelectMany(group => group.Tensors).Select(tensor => tensor.Start + tensor.Length).DefaultIfEmpty(0).Max();

@@ -54,6 +54,9 @@ public sealed record Optimizer(string Name, string Summary, Uri Source, Optimize
     /// <summary>What it makes of learning rates.</summary>
     public RateUse Rates { get; init; } = RateUse.Length;
 
+    /// <summary>Arguments that kohya gives itself where it knows the name, and that nobody else may give then.</summary>
+    public IReadOnlyList<string> GivenByKohya { get; init; } = [];
+
     /// <summary>Whether a learning rate of 0 is refused.</summary>
     public bool NeedsRate { get; init; }
 
@@ -63,7 +66,7 @@ public sealed record Optimizer(string Name, string Summary, Uri Source, Optimize
     /// <summary>The guide's advice, one sentence or two.</summary>
     public string Advice { get; init; } = "";
 
-    /// <summary>What kohya makes of the arguments before it hands them on, as its metadata shows them; Python values.</summary>
+    /// <summary>What kohya makes of the arguments of a name it knows before it hands them on, as its metadata shows them; Python values.</summary>
     public Func<IReadOnlyList<KeyValuePair<string, object?>>, IReadOnlyList<KeyValuePair<string, object?>>> KohyaArguments { get; init; } = static given => given;
 
     /// <summary>Whether that name means this optimizer.</summary>

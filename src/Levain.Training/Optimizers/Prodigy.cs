@@ -104,7 +104,7 @@ internal sealed class ProdigyRule : UpdateRule
     public ProdigyRule(ProdigyOptions options, TrainedParameters parameters) : base(parameters)
     {
         this.options = options;
-        mean = options.Betas[0] == 0 ? null : Slot("exp_avg");
+        mean = options.Betas[0] == 0 && !parameters.MovesMomentum ? null : Slot("exp_avg");
         square = Slot("exp_avg_sq");
         // Where only every n-th element is looked at, their memory is laid out like the tensors, one behind the other.
         var position = 0L;

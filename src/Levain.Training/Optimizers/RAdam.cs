@@ -34,13 +34,14 @@ public sealed record RAdamOptions : OptimizerOptions
     /// <inheritdoc/>
     public override OptimizerOptions Map(TomlMap map)
     {
-        Idle(map, TorchOnly);
+        TorchOnly(map);
         return this with
         {
             Betas = map.Numbers("betas", Betas)!,
             Eps = map.Number("eps", Eps),
             WeightDecay = map.Number("weight_decay", WeightDecay),
             DecoupledWeightDecay = map.Flag("decoupled_weight_decay", DecoupledWeightDecay),
+            Maximize = map.Flag("maximize", Maximize),
         };
     }
 

@@ -37,7 +37,7 @@ public sealed record RmsPropOptions : OptimizerOptions
     /// <inheritdoc/>
     public override OptimizerOptions Map(TomlMap map)
     {
-        Idle(map, TorchOnly);
+        TorchOnly(map);
         return this with
         {
             Alpha = map.Number("alpha", Alpha),
@@ -45,6 +45,7 @@ public sealed record RmsPropOptions : OptimizerOptions
             WeightDecay = map.Number("weight_decay", WeightDecay),
             Momentum = map.Number("momentum", Momentum),
             Centered = map.Flag("centered", Centered),
+            Maximize = map.Flag("maximize", Maximize),
         };
     }
 
@@ -71,7 +72,7 @@ internal sealed class RmsPropRule : UpdateRule
     public RmsPropRule(RmsPropOptions options, TrainedParameters parameters) : base(parameters)
     {
         (this.options, square) = (options, Slot("square_avg"));
-        if (options.Momentum > 0) momentum = Slot("momentum_buffer");
+        if (options.Momentum > 0 || parameters.MovesMomentum) momentum = Slot("momentum_buffer");
         if (options.Centered) mean = Slot("grad_avg");
     }
 
@@ -81,6 +82,7 @@ internal sealed class RmsPropRule : UpdateRule
         {
             var now = new Numbers(group.Rate, options.Alpha, options.Eps, options.WeightDecay, Momentum ?? options.Momentum);
             var ranges = group.Runs.Select(run => run.Range);
+            var momentum = now.Momentum > 0 ? this.momentum : null;
             if (mean is not null && momentum is not null) Run(new CenteredMoving(now), [square, mean, momentum], ranges);
             else if (mean is not null) Run(new Centered(now), [square, mean], ranges);
             else if (momentum is not null) Run(new Moving(now), [square, momentum], ranges);

@@ -27,10 +27,13 @@ public sealed record RpropOptions : OptimizerOptions
     public IReadOnlyList<double> StepSizes { get; init; } = [1e-6, 50];
 
     /// <inheritdoc/>
+    public override bool HasMomentum => false;
+
+    /// <inheritdoc/>
     public override OptimizerOptions Map(TomlMap map)
     {
-        Idle(map, TorchOnly);
-        return this with { Etas = map.Numbers("etas", Etas)!, StepSizes = map.Numbers("step_sizes", StepSizes)! };
+        TorchOnly(map);
+        return this with { Etas = map.Numbers("etas", Etas)!, StepSizes = map.Numbers("step_sizes", StepSizes)!, Maximize = map.Flag("maximize", Maximize) };
     }
 
     /// <inheritdoc/>

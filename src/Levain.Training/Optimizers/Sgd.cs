@@ -13,6 +13,7 @@ public static partial class Optimizers
         new SgdOptions { Momentum = 0.9, Nesterov = true })
     {
         Class = "torch.optim.sgd.SGD",
+        GivenByKohya = ["nesterov"],
         KohyaArguments = MomentumNamed,
         Advice = "Far too slow for networks: thousands of steps at a high rate.",
     };
@@ -49,13 +50,14 @@ public sealed record SgdOptions : OptimizerOptions
     /// <inheritdoc/>
     public override OptimizerOptions Map(TomlMap map)
     {
-        Idle(map, TorchOnly);
+        TorchOnly(map, fused: true, capturable: false);
         return this with
         {
             Momentum = map.Number("momentum", Momentum),
             Dampening = map.Number("dampening", Dampening),
             WeightDecay = map.Number("weight_decay", WeightDecay),
             Nesterov = map.Flag("nesterov", Nesterov),
+            Maximize = map.Flag("maximize", Maximize),
         };
     }
 
@@ -78,7 +80,7 @@ internal sealed class SgdRule : UpdateRule
     private readonly SgdOptions options;
     private readonly Tensor? momentum;
 
-    public SgdRule(SgdOptions options, TrainedParameters parameters) : base(parameters) => (this.options, momentum) = (options, options.Momentum == 0 ? null : Slot("momentum_buffer"));
+    public SgdRule(SgdOptions options, TrainedParameters parameters) : base(parameters) => (this.options, momentum) = (options, options.Momentum == 0 && !parameters.MovesMomentum ? null : Slot("momentum_buffer"));
 
     public override void Step(IReadOnlyList<GroupStep> groups)
     {
@@ -86,7 +88,7 @@ internal sealed class SgdRule : UpdateRule
             foreach (var run in group.Runs)
             {
                 var now = new Numbers(group.Rate, options.WeightDecay, Momentum ?? options.Momentum, run.Update == 1 ? 1 : 1 - options.Dampening);
-                if (momentum is null) Run(new Plain(now), [], [run.Range]);
+                if (momentum is null || now.Momentum == 0) Run(new Plain(now), [], [run.Range]);
                 else if (options.Nesterov) Run(new Nesterov(now), [momentum], [run.Range]);
                 else Run(new Heavy(now), [momentum], [run.Range]);
             }

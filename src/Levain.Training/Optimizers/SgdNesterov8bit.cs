@@ -10,16 +10,24 @@ public static partial class Optimizers
         "SGDNesterov8bit", "Gradient descent with a momentum of 8 bits; not Nesterov's, as in bitsandbytes", new("https://arxiv.org/abs/2110.02861"), new Sgd8bitOptions())
     {
         Class = "bitsandbytes.optim.sgd.SGD8bit",
-        Aliases = ["bitsandbytes.optim.SGD8bit"],
         KohyaArguments = MomentumNamed,
         Advice = "Far too slow for networks: thousands of steps at a high rate.",
     };
+
+    /// <summary>The same by its class: without a momentum of its own.</summary>
+    public static Optimizer Sgd8bit { get; } = new(
+        "SGD8bit", "SGDNesterov8bit, whose momentum must be given", new("https://arxiv.org/abs/2110.02861"), new Sgd8bitOptions { Momentum = 0, NesterovTold = true })
+    {
+        Class = "bitsandbytes.optim.sgd.SGD8bit",
+        Aliases = ["bitsandbytes.optim.SGD8bit"],
+        ByPathInKohya = true,
+    };
 }
 
-/// <summary>Options of <see cref="Optimizers.SgdNesterov8bit"/>.</summary>
+/// <summary>Options of <see cref="Optimizers.SgdNesterov8bit"/> and <see cref="Optimizers.Sgd8bit"/>.</summary>
 public sealed record Sgd8bitOptions : OptimizerOptions
 {
-    /// <summary>Share of the old momentum that a step keeps, above 0. Default 0.9.</summary>
+    /// <summary>Share of the old momentum that a step keeps, above 0. Default 0.9; none for SGD8bit.</summary>
     public double Momentum { get; init; } = 0.9;
 
     /// <summary>Decay of the weights, added to the gradient; 0 or more. Default 0.</summary>
@@ -28,10 +36,13 @@ public sealed record Sgd8bitOptions : OptimizerOptions
     /// <summary>Elements from which on a tensor's momentum is 8-bit; smaller ones stay in fp32. Default 4096.</summary>
     public int Min8bitSize { get; init; } = 4096;
 
+    /// <summary>Whether <c>nesterov</c> may be said, which nobody takes notice of; kohya says it itself with SGDNesterov8bit.</summary>
+    public bool NesterovTold { get; init; }
+
     /// <inheritdoc/>
     public override OptimizerOptions Map(TomlMap map)
     {
-        Idle(map, "dampening", "is_paged", "args");
+        Idle(map, NesterovTold ? ["dampening", "nesterov", "args"] : ["dampening", "args"]);
         return this with { Momentum = map.Number("momentum", Momentum), WeightDecay = map.Number("weight_decay", WeightDecay), Min8bitSize = map.Whole("min_8bit_size", Min8bitSize) };
     }
 

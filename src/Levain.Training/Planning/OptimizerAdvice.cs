@@ -13,6 +13,8 @@ internal static class OptimizerAdvice
     /// <summary>Adds what cannot work: rates that differ, for an optimizer that knows one.</summary>
     public static void Check(RunSettings run, Problems problems)
     {
+        problems.Require(!run.Optimizer.FollowsSchedule || run.Optimizer.Options.HasMomentum || run.Schedule.TorchOptions?.Momentum(0) is null, "schedule.cycle_momentum",
+            $"is on, and {run.Optimizer.Type} has no momentum.", "Switch it off.");
         if (run.Optimizer.Chosen is not { Rates: RateUse.Multiplier } chosen || Differing(run) is not var (where, what)) return;
         problems.Add(where, $"{what}, and {chosen.Name} finds one step length for all parts.",
             "Give all parts the same rate (1 as a rule), leave one part untrained with 0, or use an optimizer with a rate for each, such as AdamW8bit.");
@@ -84,8 +86,10 @@ internal static class OptimizerAdvice
     private static (string Where, string What)? Differing(RunSettings run)
     {
         var (optimizer, network) = (run.Optimizer, run.Network);
-        if (network.Train is TrainedPart.Both && optimizer is { UnetRate: not 0, TextEncoderRate: not 0 } && optimizer.UnetRate != optimizer.TextEncoderRate)
+        if (run.Trains is not (Trains.Network or Trains.Model)) return null;        // all of it has one rate
+        if ((run.Trains is Trains.Model ? run.FineTune.TextEncoder && optimizer.TextEncoderLearningRate is not null : network.Train is TrainedPart.Both) && optimizer is { UnetRate: not 0, TextEncoderRate: not 0 } && optimizer.UnetRate != optimizer.TextEncoderRate)
             return ("optimizer.text_encoder_learning_rate", $"is {optimizer.TextEncoderRate} and the U-Net's {optimizer.UnetRate}");
+        if (run.Trains is not Trains.Network) return null;
         double?[] ratios = [network.LoraPlusRatio, network.LoraPlusUnetRatio, network.LoraPlusTextEncoderRatio];
         if (ratios.Any(ratio => ratio is not (null or 1))) return ("network.loraplus_ratio", "gives the up halves a rate of their own");
         if (!network.HasBlockWeights || network.Train is TrainedPart.TextEncoder) return null;

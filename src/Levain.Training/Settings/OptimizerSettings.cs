@@ -63,12 +63,13 @@ public sealed record OptimizerSettings
     }
 
     /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>
-    public void Check(Problems problems)
+    /// <param name="kohya">Whether the optimizer is made with the learning rate even where nothing is trained with it, as kohya makes it.</param>
+    public void Check(Problems problems, bool kohya = false)
     {
         if (Chosen is { } chosen)
         {
             Options.Check(problems);
-            if (chosen.NeedsRate && LearningRate == 0 && (UnetLearningRate is null || TextEncoderLearningRate is null))
+            if (chosen.NeedsRate && LearningRate == 0 && (kohya || UnetLearningRate is null || TextEncoderLearningRate is null))
                 problems.Add("learning_rate", $"is 0, which {chosen.Name} cannot work with.", chosen.Rates is RateUse.Length ? "Use 1e-4." : "Use 1.");
         }
         else problems.Add("type", $"is \"{Type}\", which is no optimizer.", Nearest.Advice(Type, Names));

@@ -190,7 +190,7 @@ public sealed record RunSettings
             Embedding.Check(problems.In("embedding"));
             problems.Require(!Model.WeightedCaptions, "model.weighted_captions", "is on, which a trained word does not know.", "Leave it out.");
         }
-        Optimizer.Check(problems.In("optimizer"));
+        Optimizer.Check(problems.In("optimizer"), Compatibility is Compatibility.Kohya);
         problems.Require(Optimizer.TextEncoderStop is null || Trains is Trains.Network && Network.Train is TrainedPart.Both || Trains is Trains.Model && FineTune.TextEncoder,
             "optimizer.text_encoder_stop", $"is {Optimizer.TextEncoderStop?.Write()}, but the run does not train both U-Net and text encoder.", "It is for runs that train both parts; leave it out.");
         if (Optimizer.FollowsSchedule) Schedule.Check(problems.In("schedule"), Optimizer.LearningRate, Training.Epochs is null ? Training.Steps : null, Compatibility is Compatibility.Kohya);

@@ -31,7 +31,17 @@ public sealed class OptimizerAdviceTests
         var fine = new Problems();
         OptimizerAdvice.Check(new() { Optimizer = Of(type) with { TextEncoderLearningRate = 0 } }, fine);
         OptimizerAdvice.Check(new() { Optimizer = Of("AdamW", 1e-4) with { TextEncoderLearningRate = 5e-5 } }, fine);
+        // A whole model is one group where its text encoder is not trained, or has no rate of its own.
+        foreach (var run in new RunSettings[]
+        {
+            new() { Trains = Trains.Model, FineTune = new() { TextEncoder = false }, Optimizer = Of(type) with { TextEncoderLearningRate = 0.5 } },
+            new() { Trains = Trains.Model, Optimizer = Of(type) with { UnetLearningRate = 0.5 }, Network = new() { LoraPlusRatio = 16 } },
+            new() { Trains = Trains.Embedding, Optimizer = Of(type) with { TextEncoderLearningRate = 0.5 } },
+        }) OptimizerAdvice.Check(run, fine);
         Assert.Empty(fine.All);
+        var two = new Problems();
+        OptimizerAdvice.Check(new() { Trains = Trains.Model, Optimizer = Of(type) with { TextEncoderLearningRate = 0.5 } }, two);
+        Assert.Single(two.All);
     }
 
     [Fact]

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Levain.Core;
+using Levain.Tests.Data;
 using Levain.Training;
 using Xunit;
 using static TorchSharp.torch;
@@ -27,7 +28,7 @@ public sealed class OptimizerTests(ITestOutputHelper output)
             for (var step = 1; step <= stop; step++) first.Step(step);
             using var second = new RecordedTrajectory(Problem, Optimizers.Named(name)!, options);
             foreach (var tensor in first.Names) second.Value(tensor).copy_(first.Value(tensor));
-            second.Rule.Restore(first.Rule.Memory.ToDictionary(pair => pair.Key, pair => pair.Value.clone()));
+            second.Rule.Restore(ThroughFile(first.Rule.Memory));
             for (var step = 1; step <= end; step++) unbroken.Step(step);
             for (var step = stop + 1; step <= end; step++) second.Step(step);
 
@@ -94,6 +95,82 @@ public sealed class OptimizerTests(ITestOutputHelper output)
         Assert.True(Same(results[0], results[1]));
     }
 
+    // An adapter begins with halves of zeros, whose partners have no gradient then.
+    [Fact]
+    public void Climbing_is_descending_turned_round()
+    {
+        float[] after(bool climb)
+        {
+            using var folder = new TemporaryFolder();
+            var settings = SmallRun.Settings(folder);
+            return SmallRun.Make(settings with { Optimizer = new() { Type = "SGD", LearningRate = 0.1, Options = new SgdOptions { Maximize = climb } }, Training = settings.Training with { Steps = 1 } }).Values;
+        }
+        var (down, up) = (after(false), after(true));
+        Assert.All(down.Zip(up), pair => Assert.True(pair.First == pair.Second || pair.First == -pair.Second));
+        Assert.NotEqual(down, up);
+    }
+
+    [Theory]
+    [InlineData(1, true)]
+    [InlineData(1.001, true)]
+    [InlineData(1.04, true)]
+    [InlineData(1.2, false)]
+    [InlineData(100, false)]
+    public void A_step_length_that_creeps_has_not_started(double growth, bool stuck) => Assert.Equal(stuck, Updater.HasNotStarted(1e-6, 1e-6 * growth));
+
+    // torch's one-cycle and cyclic schedules bring a momentum to rules that were made without one.
+    [Theory]
+    [InlineData("SGD")]
+    [InlineData("RMSprop")]
+    [InlineData("Prodigy")]
+    public void A_schedule_that_moves_the_momentum_brings_one(string name)
+    {
+        using var scope = NewDisposeScope();
+        using var frozen = no_grad();
+        const double moved = 0.8;
+        OptimizerOptions options(double momentum) => Optimizers.Named(name)!.Defaults switch
+        {
+            SgdOptions sgd => sgd with { Momentum = momentum },
+            RmsPropOptions rms => rms with { Momentum = momentum },
+            var prodigy => (ProdigyOptions)prodigy with { Betas = [momentum, 0.999] },
+        };
+        Tensor walk(OptimizerOptions options, double? momentum)
+        {
+            const long size = 12;
+            var tensor = new TrainedTensor(0, [size]);
+            var (values, gradients) = (Synth.Input("moved.p", size), zeros(size));
+            using var rule = options.Create(new(values, gradients, [new(0.01, [tensor])], 0.01) { MovesMomentum = momentum is not null });
+            rule.Momentum = momentum;
+            for (var step = 1; step <= 3; step++)
+            {
+                gradients.copy_(Synth.Input($"moved.g{step}", size));
+                rule.Step([new(0, 0.01, [new([tensor], step)])]);
+            }
+            return values;
+        }
+        Assert.True(Same(walk(options(moved), null), walk(options(0), moved)));
+        Assert.False(Same(walk(options(0), null), walk(options(0), moved)));
+    }
+
+    // pytorch-optimizer adds a coupled decay to a gradient that it has used already.
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void CAME_does_not_decay_where_decay_is_coupled(bool fused)
+    {
+        using var scope = NewDisposeScope();
+        using var frozen = no_grad();
+        var usual = (CameOptions)Optimizers.Came.Defaults;
+        using var plain = new RecordedTrajectory(Problem, Optimizers.Came, usual, fused: fused);
+        using var coupled = new RecordedTrajectory(Problem, Optimizers.Came, usual with { WeightDecay = 0.1, WeightDecouple = false }, fused: fused);
+        for (var step = 1; step <= 3; step++)
+        {
+            plain.Step(step);
+            coupled.Step(step);
+        }
+        Assert.All(plain.Names, name => Assert.True(Same(plain.Value(name), coupled.Value(name)), name));
+    }
+
     [Fact]
     public void Arguments_are_accepted_and_refused_as_kohyas_libraries_do()
     {
@@ -147,8 +224,36 @@ public sealed class OptimizerTests(ITestOutputHelper output)
                 yield return rms with { Momentum = 0.9, Centered = true };
                 break;
             case SgdOptions sgd: yield return sgd with { Momentum = 0.9, WeightDecay = 0.01 }; break;
+            case CameOptions came: yield return came with { AmsBound = true }; break;
             case MuonOptions muon: yield return muon with { AdjustLrFn = MuonScale.MatchRmsAdamw, Nesterov = false }; break;
         }
+    }
+
+    // What a snapshot on disk gives back.
+    private static IReadOnlyDictionary<string, Tensor> ThroughFile(IReadOnlyDictionary<string, Tensor> memory)
+    {
+        using var folder = new TemporaryFolder();
+        var path = Path.Combine(folder.Path, "s.safetensors");
+        var nothing = new Dictionary<string, string>();
+        using (var stream = File.Create(path))
+            new Snapshot
+            {
+                At = new()
+                {
+                    Step = 7,
+                    Epoch = 1,
+                    Batch = 7,
+                    Losses = ([], 0),
+                    Loader = new() { Epoch = 1, Order = [], Fetched = 7, Step = 7, Fetchers = [] },
+                    Identity = new(1, 0, 1, nothing),
+                    Fingerprint = new(nothing, nothing, nothing),
+                    Machine = nothing,
+                },
+                NetworkValues = zeros(1),
+                Slots = memory,
+                Random = ([], []),
+            }.Write(stream);
+        return Snapshot.Read(path).Slots;
     }
 
     private static bool Same(Tensor left, Tensor right) => left.bytes.SequenceEqual(right.bytes);
