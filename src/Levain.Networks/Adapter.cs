@@ -164,7 +164,7 @@ public abstract class Adapter
         if (this is not (LoCon or LoHa or LoKr) || !Form.AsLycoris || DropoutSource is not { } source || Numbers.RankDropout is not (> 0 and var share)) return Norm();
         using var scope = NewDisposeScope();
         using var frozen = no_grad();
-        rows = Dropouts.Kept(Site.Layer.Shape.Out, share, source);
+        rows = Dropouts.Kept(this, Site.Layer.Shape.Out, share, source);
         try
         {
             return Norm();

@@ -28,6 +28,9 @@ public sealed record AdapterForm
     /// <summary>The delta is applied to activations, with dropouts on them: LyCORIS' bypass mode. OFT, BOFT and IA3 then change the bias too.</summary>
     public bool Bypass { get; init; }
 
+    /// <summary>LoCon, LoHa, LoKr, GLoRA's bypass: what rank dropout leaves is scaled up by the share that is left.</summary>
+    public bool ScaledRankDropout { get; init; }
+
     /// <summary>DoRA: LoCon, LoHa, LoKr.</summary>
     public DoraAxis Dora { get; init; }
 

@@ -45,14 +45,21 @@ internal static class Dropouts
         return adapter.RankDrops switch
         {
             RankDrops.Samples => Samples(adapter, x, source),
-            RankDrops.Rows when numbers.RankDropout is > 0 and var share => new(false, null, 1, Kept(adapter.Site.Layer.Shape.Out, share, source)),
+            RankDrops.Rows when numbers.RankDropout is > 0 and var share => new(false, null, 1, Kept(adapter, adapter.Site.Layer.Shape.Out, share, source)),
             RankDrops.OthersRows when numbers.RankDropout is > 0 and var share => new(false, null, 1, Kept(2 * adapter.Site.Layer.Shape.Out, share, source).chunk(2)[1].neg().add(1)),
-            RankDrops.Channels when numbers.RankDropout is > 0 and var share => new(false, Kept(numbers.Rank, share, source), 1),
+            RankDrops.Channels when numbers.RankDropout is > 0 and var share => new(false, Kept(adapter, numbers.Rank, share, source), 1),
             _ => new(false, null, 1),
         };
 
         // LyCORIS draws nothing for a share of 0; kohya's own networks do.
         double? Given(double? share) => share > 0 || adapter.Family.Origin == AdapterOrigin.Kohya ? share : null;
+    }
+
+    /// <summary>As <see cref="Kept(long, double, Generator)"/>, scaled up where the adapter's form asks for it.</summary>
+    public static Tensor Kept(Adapter adapter, long count, double share, Generator source)
+    {
+        var kept = Kept(count, share, source);
+        return adapter.Numbers.Form.ScaledRankDropout ? kept.div_(kept.mean()) : kept;
     }
 
     /// <summary>1 where one of <paramref name="count"/> things stays, else 0. The caller's scope owns it.</summary>

@@ -75,10 +75,14 @@ public sealed record LayerTargets
         {
             if (!found && !(classes.Contains(owner) && !names.Any(pattern => Matches(pattern, place)))) continue;
             found = true;
-            change = ByClass.GetValueOrDefault(owner) ?? change;
+            change = Within(change, owner);
         }
-        return found ? ByClass.GetValueOrDefault(ClassOf(site)) ?? change ?? AdapterChange.None : null;
+        // A class may be the layer's own: Linear, Conv2d.
+        return found || classes.Contains(ClassOf(site)) ? Within(change, ClassOf(site)) ?? AdapterChange.None : null;
     }
+
+    // A class with rules of its own has none of those around it, but the family it leaves out.
+    private AdapterChange? Within(AdapterChange? outer, string name) => ByClass.GetValueOrDefault(name) is { } own ? own with { Family = own.Family ?? outer?.Family } : outer;
 
     /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>
     public void Check(Problems problems)
@@ -114,7 +118,7 @@ public sealed record LayerTargets
     private bool Matches(string pattern, string name)
     {
         if (Suffixes) return name == pattern || name.EndsWith("." + pattern, StringComparison.Ordinal);
-        var expression = Wildcards ? "^" + Regex.Escape(pattern).Replace(@"\*", ".*").Replace(@"\?", ".").Replace(@"\[", "[").Replace(@"\]", "]") + "$" : $"^(?:{pattern})";
+        var expression = Wildcards ? ShellPattern.Expression(pattern) : $"^(?:{pattern})";
         return Regex.IsMatch(name, expression, RegexOptions.CultureInvariant, Patience);
     }
 }

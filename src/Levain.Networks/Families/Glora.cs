@@ -138,6 +138,7 @@ public sealed class Glora : Adapter
     {
         var kept = Dropouts.Kept(Numbers.Rank, share, source);
         if (Form.AsLycoris) kept = kept.neg().add(1);
+        if (Form.ScaledRankDropout) kept = kept.div(kept.mean());
         return LayerMatrices.OverChannels(Site.Layer, kept.to_type(x.dtype));
     }
 }

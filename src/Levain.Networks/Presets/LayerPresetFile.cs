@@ -14,10 +14,11 @@ public static class LayerPresetFile
     /// <param name="text">TOML.</param>
     /// <param name="name">File name shown in messages.</param>
     /// <param name="problems">What is wrong.</param>
-    public static LayerTargets Read(string text, string name, Problems problems)
+    /// <param name="lenient">Whether unknown keys and arguments are passed over, as LyCORIS does.</param>
+    public static LayerTargets Read(string text, string name, Problems problems, bool lenient = false)
     {
         var root = TomlDocument.Parse(text, name, problems).Root;
-        foreach (var key in root.Keys.Where(key => !Known.Contains(key)))
+        foreach (var key in root.Keys.Where(key => !lenient && !Known.Contains(key)))
             problems.Add($"{root[key]!.Origin} {key}", "is not a key of a preset.", Nearest.Advice(key, Known));
         var full = LayerPresets.Full.Targets;
         var targets = full with
@@ -28,8 +29,8 @@ public static class LayerPresetFile
             TextEncoder = Texts(root, "text_encoder_target_module", full.TextEncoder, problems),
             TextEncoderNames = Texts(root, "text_encoder_target_name", full.TextEncoderNames, problems),
             Excluded = Texts(root, "exclude_name", [], problems),
-            ByClass = Changes(root, "module_algo_map", problems),
-            ByName = Changes(root, "name_algo_map", problems),
+            ByClass = Changes(root, "module_algo_map", problems, lenient),
+            ByName = Changes(root, "name_algo_map", problems, lenient),
             Wildcards = Flag(root, "use_fnmatch", false, problems),
         };
         targets.Check(problems);
@@ -52,7 +53,7 @@ public static class LayerPresetFile
         return otherwise;
     }
 
-    private static Dictionary<string, AdapterChange> Changes(TomlTable table, string key, Problems problems)
+    private static Dictionary<string, AdapterChange> Changes(TomlTable table, string key, Problems problems, bool lenient)
     {
         var changes = new Dictionary<string, AdapterChange>();
         if (table[key] is not { } entry) return changes;
@@ -62,7 +63,7 @@ public static class LayerPresetFile
             return changes;
         }
         foreach (var target in map.Keys)
-            if (map[target]!.Value is TomlTable arguments) changes[target] = LycorisArguments.Change(arguments, problems);
+            if (map[target]!.Value is TomlTable arguments) changes[target] = LycorisArguments.Change(arguments, problems, lenient);
             else problems.Add($"{map[target]!.Origin} {key}.{target}", $"is {map[target]!.Described}.", "Give a table, such as { algo = \"lokr\", dim = 8 }.");
         return changes;
     }

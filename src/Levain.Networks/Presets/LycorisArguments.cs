@@ -25,9 +25,10 @@ public static class LycorisArguments
     private static readonly Dictionary<string, Func<AdapterForm, object, AdapterForm?>> Forms = new()
     {
         ["use_tucker"] = (form, value) => Flag(value) is { } flag ? form with { Tucker = flag } : null,
-        ["use_cp"] = (form, value) => Flag(value) is { } flag ? form with { Tucker = flag } : null,
+        ["use_cp"] = (form, _) => form,                // modules have another name for it, and pass over this one
+        ["rank_dropout_scale"] = (form, value) => Flag(value) is { } flag ? form with { ScaledRankDropout = flag } : null,
         ["use_scalar"] = (form, value) => Flag(value) is { } flag ? form with { Scalar = flag } : null,
-        ["weight_decompose"] = (form, value) => Flag(value) is { } flag ? form with { Dora = flag ? DoraAxis.Output : DoraAxis.None } : null,
+        ["weight_decompose"] = (form, value) => Flag(value) is { } flag ? form with { Dora = !flag ? DoraAxis.None : form.Dora == DoraAxis.None ? DoraAxis.Output : form.Dora } : null,
         ["wd_on_out"] = (form, value) => Flag(value) is { } flag ? form.Dora == DoraAxis.None ? form : form with { Dora = flag ? DoraAxis.Output : DoraAxis.Input } : null,
         ["bypass_mode"] = (form, value) => Flag(value) is { } flag ? form with { Bypass = flag } : null,
         ["rs_lora"] = (form, value) => Flag(value) is { } flag ? form with { RankStabilized = flag } : null,
@@ -50,7 +51,8 @@ public static class LycorisArguments
     }
 
     /// <summary>An entry of <c>module_algo_map</c> or <c>name_algo_map</c>.</summary>
-    internal static AdapterChange Change(TomlTable arguments, Problems problems)
+    /// <param name="lenient">Whether arguments that no module knows are passed over, as LyCORIS does.</param>
+    internal static AdapterChange Change(TomlTable arguments, Problems problems, bool lenient)
     {
         var change = new AdapterChange();
         // A decomposition is asked for before its axis, whatever the file's order.
@@ -72,7 +74,7 @@ public static class LycorisArguments
             }
             if (!Forms.TryGetValue(name, out var set))
             {
-                problems.Add(where, "is not an argument of a module.", Nearest.Advice(name, ["algo", "dim", "alpha", .. Forms.Keys]));
+                if (!lenient || name is "algo" or "dim" or "alpha") problems.Add(where, "is not an argument of a module.", Nearest.Advice(name, ["algo", "dim", "alpha", .. Forms.Keys]));
                 continue;
             }
             if (set(new(), entry.Value) is null)

@@ -128,6 +128,54 @@ public sealed class ModuleListTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public void A_map_inside_another_has_its_family_and_nothing_else()
+    {
+        var problems = new Problems();
+        var targets = LayerPresetFile.Read("""
+            unet_target_module = ["Transformer2DModel"]
+            [module_algo_map.Transformer2DModel]
+            algo = "loha"
+            dim = 2
+            [module_algo_map.FeedForward]
+            dim = 100000000000
+            use_cp = true
+            rank_dropout_scale = true
+            [module_algo_map.CrossAttention]
+            weight_decompose = true
+            no_such_argument = 3
+            """, "mine.toml", problems, lenient: true);
+        Assert.Empty(problems.All);
+        var options = new NetworkOptions { Family = "lokr", Rank = 16, Alpha = 16, Targets = targets, Form = new() { Dora = DoraAxis.Input } };
+        (string, AdapterNumbers) at(string key) =>
+            options.AdapterAt(RealSd15.Value.Sites.Single(site => site.Layer.Key == "down_blocks.0.attentions.0." + key), targets) is var (family, numbers) ? (family.Name, numbers) : throw new InvalidOperationException(key);
+        Assert.Equal(("loha", new AdapterNumbers(100_000_000_000, 16) { Form = options.Form with { ScaledRankDropout = true } }), at("transformer_blocks.0.ff.net.2"));
+        Assert.Equal(("loha", new AdapterNumbers(16, 16) { Form = options.Form }), at("transformer_blocks.0.attn1.to_q"));
+        Assert.Equal(("loha", new AdapterNumbers(2, 16) { Form = options.Form }), at("proj_in"));
+    }
+
+    [Fact]
+    public void A_class_of_layers_can_be_the_target()
+    {
+        var targets = LayerPresetFile.Read("unet_target_module = [\"Linear\"]\nunet_target_name = []\ntext_encoder_target_module = []\n[module_algo_map.Linear]\ndim = 3\n", "mine.toml", new());
+        var options = new NetworkOptions { Family = "locon", Targets = targets };
+        var chosen = RealSd15.Value.Sites.Where(site => options.AdapterAt(site, targets) is not null).ToList();
+        Assert.Equal(184, chosen.Count);
+        Assert.All(chosen, site => Assert.Equal((LayerKind.Linear, NetworkPart.UNet, 3L), (site.Layer.Shape.Kind, site.Part, options.AdapterAt(site, targets)!.Value.Numbers.Rank)));
+    }
+
+    [Theory]
+    [InlineData("conv_*", "conv_in", true)]
+    [InlineData("conv_[!i]*", "conv_in", false)]
+    [InlineData("conv_[!i]*", "conv_out", true)]
+    [InlineData("conv_[^i]n", "conv_in", true)]
+    [InlineData("conv_[^i]n", "conv_^n", true)]
+    [InlineData("to_[k-q]", "to_q", true)]
+    [InlineData("to_[q", "to_[q", true)]
+    [InlineData("to_[]q]", "to_]", true)]
+    [InlineData("to_?", "to_", false)]
+    public void Wildcards_are_Pythons(string pattern, string name, bool fits) => Assert.Equal(fits, System.Text.RegularExpressions.Regex.IsMatch(name, ShellPattern.Expression(pattern)));
+
+    [Fact]
     public void Names_are_filtered_by_patterns_that_may_match_anywhere()
     {
         var options = new NetworkOptions { Rank = 8, Include = ["attn2", "ff"], Exclude = [@"up_blocks\.3"], RanksByName = [new(@"ff\.net\.2", 0), new("to_k", 2)] };
