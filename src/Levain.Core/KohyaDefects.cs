@@ -90,6 +90,7 @@ public static class KohyaDefects
         Never("L-11", "kohya's DyLoRA ignores the network's strength, and draws ranks for sample pictures too.", "Strength counts, and pictures are drawn with all ranks."),
         new("L-20", "LyCORIS measures norms with the rows that rank dropout draws, one draw more for each LoCon, LoHa and LoKr.", "Norms are those of the whole delta.", DefectTreatment.Repeated),
         new("L-21", "Before LyCORIS makes a network of a file it makes one with its defaults, whose numbers are drawn and thrown away.", "Nothing is drawn for it.", DefectTreatment.Repeated),
+        new("L-22", "With dora_wd and bypass_mode LyCORIS saves magnitudes that take no part in anything.", "The two are refused together.", DefectTreatment.Repeated),
     ];
 
     private static KohyaDefect Repeats(string id, string kohya, string otherwise, string flag) => new(id, kohya, otherwise, DefectTreatment.Repeated, flag);

@@ -16,9 +16,10 @@ internal sealed class Dora
 
     private readonly AdapterParameter scale;
     private readonly int axis;              // the axis that has magnitudes of its own
+    private readonly bool idle;
     private Tensor? squared;                // ‖W‖² along it; the base's, kept until it changes
 
-    private Dora(AdapterParameter scale, int axis) => (this.scale, this.axis) = (scale, axis);
+    private Dora(AdapterParameter scale, int axis, bool idle) => (this.scale, this.axis, this.idle) = (scale, axis, idle);
 
     /// <summary>The magnitudes of an adapter whose form asks for them; null where it does not.</summary>
     /// <param name="form">The adapter's form.</param>
@@ -26,10 +27,17 @@ internal sealed class Dora
     /// <param name="declare">Declares a trained tensor.</param>
     public static Dora? Of(AdapterForm form, long[] weight, Func<string, long[], AdapterParameter> declare)
     {
-        if (form.Dora == DoraAxis.None || form.Bypass) return null;
+        if (form.Dora == DoraAxis.None || form is { Bypass: true, AsLycoris: false }) return null;
         var axis = form.Dora == DoraAxis.Output ? 0 : 1;
-        return new(declare(ScaleName, [.. weight.Select((side, i) => i == axis ? side : 1)]), axis);
+        return new(declare(ScaleName, [.. weight.Select((side, i) => i == axis ? side : 1)]), axis, form.Bypass);
     }
+
+    /// <summary>The magnitudes where they take part in passes: LyCORIS' bypass mode passes them by, and saves them as they began (L-22).</summary>
+    public Dora? Acting => idle ? null : this;
+
+    /// <summary>Whether they are saved and nothing more.</summary>
+    /// <param name="form">The adapter's form.</param>
+    public static bool IsIdle(AdapterForm form) => form is { Bypass: true, AsLycoris: true } && form.Dora != DoraAxis.None;
 
     /// <summary>Which axis a file's magnitudes belong to.</summary>
     public static DoraAxis AxisOf(AdapterParts parts, AdapterSite site) => !parts.Has(ScaleName) ? DoraAxis.None

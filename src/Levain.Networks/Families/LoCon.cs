@@ -15,7 +15,8 @@ public sealed class LoCon : Adapter
     private readonly AdapterParameter down, up;
     private readonly AdapterParameter? mid;
     private readonly AdapterParameter scalar;
-    private readonly Dora? dora;
+    private readonly Dora? dora;            // the magnitudes, where they take part
+    private readonly Dora? magnitudes;
 
     /// <param name="site">Where it hangs.</param>
     /// <param name="numbers">Rank, alpha, form and dropouts.</param>
@@ -24,7 +25,8 @@ public sealed class LoCon : Adapter
         var (shape, rank) = (site.Layer.Shape, numbers.Rank);
         var (linear, tucker) = (shape.Kind == LayerKind.Linear, Form.Tucker && shape.IsSpatial);
         scalar = Declare(ScalarName, [], frozen: !Form.Scalar);
-        dora = Dora.Of(Form, site.Layer.Weight.shape, (name, sides) => Declare(name, sides));
+        magnitudes = Dora.Of(Form, site.Layer.Weight.shape, (name, sides) => Declare(name, sides, frozen: Dora.IsIdle(Form)));
+        dora = magnitudes?.Acting;
         up = Declare(UpName, linear ? [shape.Out, rank] : [shape.Out, rank, 1, 1], plus: true);
         down = Declare(DownName, linear ? [rank, shape.In] : tucker ? [rank, shape.In, 1, 1] : [rank, shape.In, shape.Kernel.H, shape.Kernel.W]);
         if (tucker) mid = Declare(MidName, [rank, rank, shape.Kernel.H, shape.Kernel.W]);
@@ -49,7 +51,7 @@ public sealed class LoCon : Adapter
         else up.Value.zero_();
         if (mid is not null) Initial.KaimingUniform(mid.Value, generator);
         scalar.Value.fill_(Form.Scalar ? 0 : 1);
-        dora?.Initialize(Site.Layer.Weight);
+        magnitudes?.Initialize(Site.Layer.Weight);
     }
 
     /// <inheritdoc/>

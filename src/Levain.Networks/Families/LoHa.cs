@@ -15,7 +15,8 @@ public sealed class LoHa : Adapter
     private readonly AdapterParameter a1, b1, a2, b2;
     private readonly AdapterParameter? t1, t2;
     private readonly AdapterParameter scalar;
-    private readonly Dora? dora;
+    private readonly Dora? dora;            // the magnitudes, where they take part
+    private readonly Dora? magnitudes;
 
     /// <param name="site">Where it hangs.</param>
     /// <param name="numbers">Rank, alpha, form and dropouts.</param>
@@ -29,7 +30,8 @@ public sealed class LoHa : Adapter
         (a1, b1) = (Declare(A1Name, left), Declare(B1Name, [rank, width]));
         if (tucker) t2 = Declare(T2Name, [rank, rank, shape.Kernel.H, shape.Kernel.W]);
         (a2, b2) = (Declare(A2Name, left), Declare(B2Name, [rank, width]));
-        dora = Dora.Of(Form, site.Layer.Weight.shape, (name, sides) => Declare(name, sides));
+        magnitudes = Dora.Of(Form, site.Layer.Weight.shape, (name, sides) => Declare(name, sides, frozen: Dora.IsIdle(Form)));
+        dora = magnitudes?.Acting;
         scalar = Declare(LoCon.ScalarName, [], frozen: !Form.Scalar);
     }
 
@@ -48,7 +50,7 @@ public sealed class LoHa : Adapter
         if (Form.Scalar) Initial.Normal(a2.Value, Small, generator);
         else a2.Value.zero_();
         scalar.Value.fill_(Form.Scalar ? 0 : 1);
-        dora?.Initialize(Site.Layer.Weight);
+        magnitudes?.Initialize(Site.Layer.Weight);
     }
 
     /// <inheritdoc/>

@@ -15,7 +15,8 @@ public sealed class LoKr : Adapter
 
     private readonly AdapterParameter? w1, w1a, w1b, w2, w2a, w2b, t2;
     private readonly AdapterParameter scalar;
-    private readonly Dora? dora;
+    private readonly Dora? dora;            // the magnitudes, where they take part
+    private readonly Dora? magnitudes;
     private readonly Sides sides;
 
     // W₁ is [L, M], W₂ is [K, N(, k, k)]; L·K = Out, M·N = In.
@@ -37,7 +38,8 @@ public sealed class LoKr : Adapter
         else if (sides.Tucker)
             (t2, w2a, w2b) = (Declare(T2Name, [rank, rank, kernel.H, kernel.W]), Declare(W2AName, [rank, sides.K]), Declare(W2BName, [rank, sides.N]));
         else (w2a, w2b) = (Declare(W2AName, [sides.K, rank]), Declare(W2BName, [rank, sides.N * kernel.H * kernel.W]));
-        dora = Dora.Of(Form, site.Layer.Weight.shape, (name, shape) => Declare(name, shape));
+        magnitudes = Dora.Of(Form, site.Layer.Weight.shape, (name, shape) => Declare(name, shape, frozen: Dora.IsIdle(Form)));
+        dora = magnitudes?.Acting;
         scalar = Declare(LoCon.ScalarName, [], frozen: !Form.Scalar);
     }
 
@@ -77,7 +79,7 @@ public sealed class LoKr : Adapter
             Initial.KaimingUniform(w1b!.Value, generator);
         }
         scalar.Value.fill_(Form.Scalar ? 0 : 1);
-        dora?.Initialize(Site.Layer.Weight);
+        magnitudes?.Initialize(Site.Layer.Weight);
     }
 
     /// <inheritdoc/>
@@ -151,11 +153,11 @@ public sealed class LoKr : Adapter
 
     /// <summary>LyCORIS' split of a side into a smaller and a larger factor: <paramref name="factor"/> itself where it divides, else its largest divisor below.</summary>
     /// <param name="side">What is split; at least 1.</param>
-    /// <param name="factor">Size wanted; −1 for the most square split.</param>
+    /// <param name="factor">Size wanted; −1, or any number below 0, for the most square split, 0 for none.</param>
     public static (long Small, long Large) Factorization(long side, long factor)
     {
         if (factor > 0 && side % factor == 0) return factor < side / factor ? (factor, side / factor) : (side / factor, factor);
-        var most = factor > 0 ? factor : side;
+        var most = factor < 0 ? side : factor;          // 0 splits nothing off
         var best = 1L;
         for (var divisor = 1L; divisor <= most && divisor * divisor <= side; divisor++) if (side % divisor == 0) best = divisor;
         return (best, side / best);

@@ -54,6 +54,9 @@ public static partial class KohyaArguments
     private static NetworkSettings Lora(NetworkSettings network, NetworkArguments arguments)
     {
         arguments.Passes("dropout");                // never read: --network_dropout counts
+        if (!arguments.Has("block_dims", "down_lr_weight", "mid_lr_weight", "up_lr_weight"))
+            foreach (var unread in new[] { "block_alphas", "conv_block_dims", "conv_block_alphas" }) arguments.Ignore(unread, "block_dims");
+        if (!arguments.Has("conv_block_dims")) arguments.Ignore("conv_block_alphas", "conv_block_dims");
         return network with
         {
             ConvRank = arguments.Whole("conv_dim"),

@@ -11,6 +11,7 @@ namespace Levain.Training.Kohya;
 internal sealed class NetworkArguments(IReadOnlyDictionary<string, string> given, Problems problems)
 {
     private readonly List<string> known = [];
+    private readonly Dictionary<string, string> ignored = [];
 
     /// <summary>LyCORIS' reading of a switch: everything but <c>false</c>, in any case, is true.</summary>
     public static bool IsTrue(string text) => !text.Equals("false", StringComparison.OrdinalIgnoreCase);
@@ -19,7 +20,20 @@ internal sealed class NetworkArguments(IReadOnlyDictionary<string, string> given
     public string? Text(string name)
     {
         known.Add(name);
-        return given.GetValueOrDefault(name);
+        return ignored.ContainsKey(name) ? null : given.GetValueOrDefault(name);
+    }
+
+    /// <summary>Whether any of these was given and is read.</summary>
+    public bool Has(params ReadOnlySpan<string> names)
+    {
+        foreach (var name in names) if (given.ContainsKey(name) && !ignored.ContainsKey(name)) return true;
+        return false;
+    }
+
+    /// <summary>Passes over an argument that the reference reads beside another one only.</summary>
+    public void Ignore(string name, string other)
+    {
+        if (given.ContainsKey(name)) ignored.TryAdd(name, other);
     }
 
     /// <summary>An argument that changes nothing, in the reference as here.</summary>
@@ -55,6 +69,7 @@ internal sealed class NetworkArguments(IReadOnlyDictionary<string, string> given
     /// <summary>Names what nobody has asked for: kohya and LyCORIS pass over it without a word.</summary>
     public void NoteOthers(string module, ICollection<string>? notes)
     {
+        foreach (var (name, other) in ignored) notes?.Add($"--network_args {name} changes nothing: it is read beside {other} only.");
         foreach (var name in given.Keys.Except(known)) notes?.Add($"--network_args {name} changes nothing: it is not an argument of {module}. {Nearest.Advice(name, known)}");
     }
 

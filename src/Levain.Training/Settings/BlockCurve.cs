@@ -64,7 +64,8 @@ public sealed record BlockCurve
     internal void Check(Problems problems, string name, int count, bool anyLength)
     {
         problems.Require(anyLength || Numbers is null || Numbers.Count == 1 || Numbers.Count == count, name, $"has {Numbers?.Count} numbers.", $"Give {count}, or one for all of them.");
-        problems.Require(Numbers?.All(number => number >= 0) ?? true, name, "holds a negative number.", "Use 0 or more; 1 keeps the learning rate.");
+        // kohya takes what lies below its threshold for 0.
+        problems.Require(anyLength || (Numbers?.All(number => number >= 0) ?? true), name, "holds a negative number.", "Use 0 or more; 1 keeps the learning rate.");
     }
 
     private static double? Number(string text) =>

@@ -273,7 +273,7 @@ public sealed record NetworkSettings
         problems.Require(Alpha is null or > 0 || (Alpha == 0 && (kohya || family?.OneSize == true)), "alpha", $"is {Alpha}.", "Use a positive number; the rank itself gives scale 1.");
         problems.Require(ConvRank is null or >= 0 && (ConvRank ?? 0) <= largest, "conv_rank", $"is {ConvRank}.", "Use 1 to 1024, or 0 to leave convolutions alone.");
         problems.Require(ConvAlpha is null or > 0 || lycoris || (ConvAlpha == 0 && kohya), "conv_alpha", $"is {ConvAlpha}.", "Use a positive number; conv_rank itself gives scale 1.");
-        if (family is not null) CheckFamily(problems, family);
+        if (family is not null) CheckFamily(problems, family, kohya);
         Share(problems, "dropout", Dropout);
         Share(problems, "rank_dropout", RankDropout);
         Share(problems, "module_dropout", ModuleDropout);
@@ -294,7 +294,7 @@ public sealed record NetworkSettings
         problems.Require(BlockZeroThreshold >= 0, "block_zero_threshold", $"is {BlockZeroThreshold}.", "Use 0 or more.");
     }
 
-    private void CheckFamily(Problems problems, AdapterFamily family)
+    private void CheckFamily(Problems problems, AdapterFamily family, bool kohya)
     {
         var lycoris = family.Origin is AdapterOrigin.Lycoris;
         var decomposed = new[] { AdapterFamilies.LoCon, AdapterFamilies.LoHa, AdapterFamilies.LoKr, AdapterFamilies.Dora };
@@ -314,8 +314,8 @@ public sealed record NetworkSettings
         }
         Belongs(Oft.AllLinear, "oft.all_linear", [AdapterFamilies.KohyaOft]);
         Belongs(Bypass, "bypass", [.. decomposed, AdapterFamilies.Glora, AdapterFamilies.DiagOft, AdapterFamilies.Boft, AdapterFamilies.Ia3]);
-        problems.Require(!Bypass || (Dora is DoraAxis.None && family != AdapterFamilies.Dora), "bypass", "is set with DoRA, which LyCORIS then leaves out.", "Use one of them.");
-        Lokr.Check(problems.In("lokr"));
+        problems.Require(!Bypass || kohya || (Dora is DoraAxis.None && family != AdapterFamilies.Dora), "bypass", "is set with DoRA, which LyCORIS then leaves out.", "Use one of them.");
+        Lokr.Check(problems.In("lokr"), kohya);
         Oft.Check(problems.In("oft"));
         Belongs(Tlora != new TloraSettings(), "tlora", [AdapterFamilies.TLora]);
         if (family == AdapterFamilies.TLora) Tlora.Check(problems.In("tlora"), Rank);
@@ -330,7 +330,7 @@ public sealed record NetworkSettings
         problems.Require(Preset is null || PresetFile is null, "preset_file", "is given beside preset.", "Give one of them.");
         if (Preset is { } preset) problems.Require(LayerPresets.Named(preset) is not null, "preset", $"is \"{preset}\".", Nearest.Advice(preset, [.. LayerPresets.All.Select(known => known.Name)]));
         foreach (var entry in RanksByName ?? []) problems.Require(RankByName(entry) is not null, "ranks_by_name", $"holds \"{entry}\".", "Write \"pattern=rank\", such as \"attn2=8\".");
-        if (PresetFile is not null) ReadPreset(problems);
+        if (PresetFile is not null) ReadPreset(problems, kohya);
         new NetworkOptions { Include = Include ?? [], Exclude = Exclude ?? [], RanksByName = [.. (RanksByName ?? []).Select(RankByName).OfType<KeyValuePair<string, int>>()] }.Check(problems);
     }
 
@@ -341,7 +341,7 @@ public sealed record NetworkSettings
         if (PresetFile is not null)
         {
             var problems = new Problems();
-            var read = ReadPreset(problems);
+            var read = ReadPreset(problems, lenient: compat.LycorisNumbers);
             problems.ThrowIfAny();
             return read;
         }
@@ -350,11 +350,11 @@ public sealed record NetworkSettings
         return withTime ? preset!.Targets with { UNet = ["TimestepEmbedding", .. preset.Targets.UNet] } : preset?.Targets;
     }
 
-    private LayerTargets? ReadPreset(Problems problems)
+    private LayerTargets? ReadPreset(Problems problems, bool lenient)
     {
         try
         {
-            return LayerPresetFile.Read(File.ReadAllText(PresetFile!), Path.GetFileName(PresetFile!), problems);
+            return LayerPresetFile.Read(File.ReadAllText(PresetFile!), Path.GetFileName(PresetFile!), problems, lenient);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {

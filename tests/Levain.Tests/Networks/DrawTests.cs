@@ -172,6 +172,29 @@ public sealed class DrawTests
         Assert.Contains("network.rank: is 1000000000, which makes 2.0e10 numbers", problem.Message);
     }
 
+    [Fact]
+    public void Bypass_mode_saves_DoRAs_magnitudes_as_they_began()
+    {
+        using var scope = NewDisposeScope();
+        var layer = Layer();
+        using var network = Network.Of(AdapterFamilies.LoCon, new LoCon(new(NetworkPart.UNet, layer), new(Rank, 1) { Form = new() { AsLycoris = true, Bypass = true, Dora = DoraAxis.Output } }), null);
+        network.Adapters[0].Initialize(new Generator(5));
+        network.Attach();
+        network.Training = true;
+        var x = ones(Batch, In);
+        Assert.True((layer.Call(x) - layer.Apply(x, layer.Weight, layer.Bias)).abs().max().item<float>() < 1e-6);
+        Assert.Equal(layer.Weight.norm(1, keepdim: true).data<float>(), network.Tensors().Single(pair => pair.Key.EndsWith(".dora_scale")).Value.data<float>());
+        Assert.Equal(["unet"], network.Groups(1, 1).Select(group => group.Name));
+        Assert.Equal(Rank * (In + Out), network.Groups(1, 1)[0].Length);
+    }
+
+    [Theory]
+    [InlineData(320, 0, 1, 320)]
+    [InlineData(320, -2, 16, 20)]
+    [InlineData(320, -1, 16, 20)]
+    [InlineData(320, 7, 5, 64)]
+    public void A_factor_splits_a_side_as_LyCORIS_splits_it(long side, long factor, long small, long large) => Assert.Equal((small, large), LoKr.Factorization(side, factor));
+
     private static int Drawn(Generator generator)
     {
         var next = rand(1, generator: generator).item<float>();

@@ -30,6 +30,7 @@ public sealed record LokrSettings
     };
 
     /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>
-    public void Check(Problems problems) =>
-        problems.Require(Factor is -1 or >= 1, "factor", $"is {Factor}.", "Use -1 for the most square split, or 1 and more; 4 to 8 comes near a LoRA.");
+    /// <param name="kohya">Whether LyCORIS' other numbers are let pass: 0 splits nothing, and below −1 is −1.</param>
+    public void Check(Problems problems, bool kohya = false) =>
+        problems.Require(kohya || Factor is -1 or >= 1, "factor", $"is {Factor}.", "Use -1 for the most square split, or 1 and more; 4 to 8 comes near a LoRA.");
 }

@@ -103,6 +103,8 @@ public sealed class KohyaArgumentsTests(ITestOutputHelper output)
 
     [Theory]
     [InlineData("networks.lora", "conv_dimm=3", "conv_dimm changes nothing: it is not an argument of networks.lora. Did you mean 'conv_dim'?")]
+    [InlineData("networks.lora", "block_alphas=1,2", "block_alphas changes nothing: it is read beside block_dims only.")]
+    [InlineData("networks.lora", "conv_block_alphas=1,2", "conv_block_alphas changes nothing")]
     [InlineData("networks.dylora", "rank_dropout=0.1", "rank_dropout changes nothing")]
     [InlineData("networks.oft", "conv_dim=4", "conv_dim changes nothing")]
     [InlineData("lycoris.kohya", "block_dims=1,2", "block_dims changes nothing")]
@@ -123,6 +125,19 @@ public sealed class KohyaArgumentsTests(ITestOutputHelper output)
     {
         var (settings, _) = KohyaArguments.Read([.. Base[..^4], "--network_module", module, "--network_dropout", "0.2", "--network_args", "dropout=0.5"]);
         Assert.Equal((dropout, 0.2), (settings.Network.Dropout, settings.Kohya!.NetworkDropout));
+    }
+
+    [Theory]
+    [InlineData("networks.lora", "--network_dim 2000 --network_args down_lr_weight=-1,1,1,1,1,1,1,1,1,1,1,1")]
+    [InlineData("lycoris.kohya", "--network_dim 2000000000 --network_args algo=lokr factor=0")]
+    [InlineData("lycoris.kohya", "--network_args algo=lokr factor=-2")]
+    [InlineData("lycoris.kohya", "--network_args algo=boft")]
+    [InlineData("lycoris.kohya", "--network_args dora_wd=True bypass_mode=True")]
+    public void What_the_reference_lets_pass_passes(string module, string words)
+    {
+        var (settings, problems) = KohyaArguments.Read([.. Base[..^4], "--network_module", module, .. words.Split(' ')]);
+        settings.Check(problems);
+        Assert.DoesNotContain(problems.All, problem => problem.Where.Contains("network"));
     }
 
     [Fact]
