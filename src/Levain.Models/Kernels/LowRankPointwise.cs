@@ -8,8 +8,8 @@ internal static unsafe class LowRankPointwise
     public static (Tensor Output, Tensor Inner) Forward(IAdaptableLayer layer, Tensor x, Tensor? bias, Tensor down, Tensor up, float factor)
     {
         var shape = layer.Shape;
-        x = Dense(shape, x);
-        var (output, weight, a, b) = (Like(shape, x, shape.Out), OfWeight(layer), new Matrix(down), new Matrix(up));
+        x = LayerOrder.Dense(shape, x);
+        var (output, weight, a, b) = (LayerOrder.EmptyLike(shape, x, shape.Out), OfWeight(layer), new Matrix(down), new Matrix(up));
         var (ins, outs) = (new Rows(shape, x), new Rows(shape, output));
         var inner = empty([ins.Maps * ins.Count, a.Rows]);
         var ranks = new Rows(inner, ins.Maps, ins.Count);
@@ -30,10 +30,10 @@ internal static unsafe class LowRankPointwise
     public static Tensor? Backward(IAdaptableLayer layer, Tensor x, Tensor inner, Tensor gradient, LowRankGradients work)
     {
         var shape = layer.Shape;
-        (x, gradient) = (Dense(shape, x), Dense(shape, gradient));
+        (x, gradient) = (LayerOrder.Dense(shape, x), LayerOrder.Dense(shape, gradient));
         var (weight, a, b) = (OfWeight(layer), new Matrix(work.Down), new Matrix(work.Up));
         var (ins, outs) = (new Rows(shape, x), new Rows(shape, gradient));
-        var input = work.WantsInput ? Like(shape, gradient, shape.In) : null;
+        var input = work.WantsInput ? LayerOrder.EmptyLike(shape, gradient, shape.In) : null;
         using var back = empty([ins.Maps * ins.Count, a.Rows]);
         var (ranks, backs, into) = (new Rows(inner, ins.Maps, ins.Count), new Rows(back, ins.Maps, ins.Count), input is null ? outs : new Rows(shape, input));
         var threads = Deal(ins, weight, (map, from, to) =>
@@ -84,16 +84,6 @@ internal static unsafe class LowRankPointwise
             for (var i = 0; i < to.Rows; i++) new Span<float>(bias, to.Columns).CopyTo(new(to.At(i, 0), to.Columns));
         else
             for (var j = 0; j < to.Columns; j++) new Span<float>(to.At(0, j), to.Rows).Fill(bias[j]);
-    }
-
-    private static Tensor Dense(LayerShape shape, Tensor tensor) => tensor.is_contiguous() || (shape.Kind == LayerKind.Conv2d && MapOrder.IsPixelsFirst(tensor)) ? tensor : tensor.contiguous();
-
-    // Of the same order in memory.
-    private static Tensor Like(LayerShape shape, Tensor tensor, long channels)
-    {
-        if (shape.Kind == LayerKind.Linear) return empty([.. tensor.shape[..^1], channels]);
-        var (maps, height, width) = (tensor.size(0), tensor.size(2), tensor.size(3));
-        return tensor.is_contiguous() ? empty([maps, channels, height, width]) : empty([maps, height, width, channels]).permute(0, 3, 1, 2);
     }
 
     // Tokens of all pictures, or the pixels of each map: rows of channels.

@@ -32,19 +32,30 @@ public static class LowRankProducts
     /// <summary>Adds the factors' gradients; the input's is returned, null where it is not wanted. The caller's scope owns it.</summary>
     /// <param name="inner">What <see cref="Forward"/> gave as such.</param>
     /// <param name="gradient">Of the output.</param>
-    /// <param name="downGradient">[count, In·k²], dense; receives the gradient of <paramref name="count"/> ranks from <paramref name="first"/> on; null: none is wanted.</param>
-    /// <param name="upGradient">[Out, count], likewise; its rows need not be dense.</param>
-    public static Tensor? Backward(IAdaptableLayer layer, Tensor x, Tensor inner, Tensor gradient, Tensor down, Tensor up, float factor, bool wantsInput, Tensor? downGradient, Tensor? upGradient, int first, int count)
-    {
-        var work = new LowRankGradients(down, up, factor, wantsInput, downGradient, upGradient, first, count);
-        return layer.Shape.IsPointwise ? LowRankPointwise.Backward(layer, x, inner, gradient, work) : LowRankConvolution.Backward(layer.Weight, x, inner, gradient, work);
-    }
+    /// <param name="work">The factors, and what is wanted.</param>
+    public static Tensor? Backward(IAdaptableLayer layer, Tensor x, Tensor inner, Tensor gradient, LowRankGradients work) => layer.Shape.IsPointwise
+        ? LowRankPointwise.Backward(layer, x, inner, gradient, work)
+        : LowRankConvolution.Backward(layer.Weight, x, inner, gradient, work);
 }
 
-/// <summary>The factors, and where their gradients go.</summary>
-internal sealed record LowRankGradients(Tensor Down, Tensor Up, float Factor, bool WantsInput, Tensor? DownGradient, Tensor? UpGradient, int First, int Count)
+/// <summary>The factors of a low-rank product, and where their gradients go.</summary>
+/// <param name="Down">[r, In·k²], dense.</param>
+/// <param name="Up">[Out, r], dense.</param>
+/// <param name="Factor">What the product is multiplied by.</param>
+/// <param name="First">The first rank whose gradients are wanted.</param>
+/// <param name="Count">How many of them.</param>
+public sealed record LowRankGradients(Tensor Down, Tensor Up, float Factor, int First, int Count)
 {
-    public void KeepAlive()
+    /// <summary>Whether the input's gradient is wanted.</summary>
+    public bool WantsInput { get; init; }
+
+    /// <summary>[Count, In·k²], dense; the gradient is added to it. Null: none is wanted.</summary>
+    public Tensor? DownGradient { get; init; }
+
+    /// <summary>[Out, Count], likewise; its rows need not be dense.</summary>
+    public Tensor? UpGradient { get; init; }
+
+    internal void KeepAlive()
     {
         foreach (var tensor in (Tensor?[])[Down, Up, DownGradient, UpGradient]) GC.KeepAlive(tensor);
     }

@@ -24,7 +24,7 @@ internal sealed class HadamardPass(IAdaptableLayer layer, float factor) : Pass
     {
         var x = inputs[0];
         wantsInput = x.requires_grad;
-        var y = LayerMatrices.EmptyLike(layer, x, layer.Shape.Out);
+        var y = LayerOrder.EmptyLike(layer.Shape, x, layer.Shape.Out);
         if (layer.Bias is { } bias) y.copy_(LayerMatrices.OverChannels(layer, bias));
         else y.zero_();
         var (ins, outs) = (LayerMatrices.Of(layer, x), LayerMatrices.Of(layer, y));
@@ -37,8 +37,8 @@ internal sealed class HadamardPass(IAdaptableLayer layer, float factor) : Pass
     public override Tensor?[] Backward(IReadOnlyList<Tensor> inputs, Tensor gradient)
     {
         var x = inputs[0];
-        gradient = LayerMatrices.Dense(layer, gradient);
-        var dx = wantsInput ? LayerMatrices.EmptyLike(layer, x, layer.Shape.In).zero_() : null;
+        gradient = LayerOrder.Dense(layer.Shape, gradient);
+        var dx = wantsInput ? LayerOrder.EmptyLike(layer.Shape, x, layer.Shape.In).zero_() : null;
         var into = dx is null ? null : LayerMatrices.Of(layer, dx);
         var (ins, outs) = (LayerMatrices.Of(layer, x), LayerMatrices.Of(layer, gradient));
         var (da1, db1, da2, db2) = (zeros_like(inputs[1]), zeros_like(inputs[2]), zeros_like(inputs[3]), zeros_like(inputs[4]));

@@ -21,7 +21,7 @@ internal sealed class KroneckerPass(IAdaptableLayer layer, float factor) : Pass
     {
         var x = inputs[0];
         wantsInput = x.requires_grad;
-        var y = LayerMatrices.Dense(layer, layer.Apply(x, layer.Weight, layer.Bias));
+        var y = LayerOrder.Dense(layer.Shape, layer.Apply(x, layer.Weight, layer.Bias));
         var rows = LayerMatrices.Rows(layer, x).contiguous();
         var inPlace = LayerMatrices.RowsAreView(layer, y);
         var outputs = inPlace ? LayerMatrices.Rows(layer, y) : zeros([rows.size(0), layer.Shape.Out], y.dtype, device: y.device);
@@ -38,7 +38,7 @@ internal sealed class KroneckerPass(IAdaptableLayer layer, float factor) : Pass
     {
         var x = inputs[0];
         var (rows, g) = (LayerMatrices.Rows(layer, x).contiguous(), LayerMatrices.Rows(layer, gradient).contiguous());
-        var dx = wantsInput ? LayerMatrices.Dense(layer, layer.InputGradient(gradient)) : null;
+        var dx = wantsInput ? LayerOrder.Dense(layer.Shape, layer.InputGradient(gradient)) : null;
         var sides = new Sides(inputs, rows.size(0));
         var t = narrow ?? rows.view(-1, sides.N);
         var u = mixed ?? sides.Each(sides.First).bmm(t.view(-1, sides.M, sides.R)).view(-1, sides.R);

@@ -14,18 +14,6 @@ internal static class LayerMatrices
             PixelsFirst(tensor) ? picture.permute(1, 2, 0).reshape(-1, picture.size(0)) : picture.reshape(picture.size(0), -1).t())];
     }
 
-    /// <summary>The tensor without gaps in memory, tokens or pixels in either order.</summary>
-    public static Tensor Dense(IAdaptableLayer layer, Tensor tensor) =>
-        tensor.is_contiguous() || (layer.Shape.Kind == LayerKind.Conv2d && PixelsFirst(tensor)) ? tensor : tensor.contiguous();
-
-    /// <summary>A tensor like <paramref name="x"/> in memory order, with <paramref name="channels"/> channels. Not filled.</summary>
-    public static Tensor EmptyLike(IAdaptableLayer layer, Tensor x, long channels)
-    {
-        if (layer.Shape.Kind == LayerKind.Linear) return empty([.. x.shape[..^1], channels], x.dtype, x.device);
-        var (b, h, w) = (x.size(0), x.size(2), x.size(3));
-        return PixelsFirst(x) && !x.is_contiguous() ? empty([b, h, w, channels], x.dtype, x.device).permute(0, 3, 1, 2) : empty([b, channels, h, w], x.dtype, x.device);
-    }
-
     /// <summary>Rows of all pictures together, [N, C]: a view where memory allows.</summary>
     public static Tensor Rows(IAdaptableLayer layer, Tensor tensor) =>
         layer.Shape.Kind == LayerKind.Linear ? tensor.reshape(-1, tensor.size(-1)) : tensor.permute(0, 2, 3, 1).reshape(-1, tensor.size(1));

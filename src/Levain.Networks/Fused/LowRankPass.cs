@@ -48,7 +48,7 @@ internal sealed class LowRankPass(IAdaptableLayer layer, float factor, Tensor? m
             ownInner.DetachFromDisposeScope();
             return output;
         }
-        var y = LayerMatrices.Dense(layer, layer.Apply(x, layer.Weight, withBias ? layer.Bias : null));
+        var y = LayerOrder.Dense(layer.Shape, layer.Apply(x, layer.Weight, withBias ? layer.Bias : null));
         (a, b) = (a.to_type(x.dtype).t(), b.to_type(x.dtype).t());
         var (ins, outs, masks) = (LayerMatrices.Of(layer, x), LayerMatrices.Of(layer, y), Masks());
         inner = new Tensor[ins.Length];
@@ -73,12 +73,13 @@ internal sealed class LowRankPass(IAdaptableLayer layer, float factor, Tensor? m
         var (downGradient, upGradient) = (wantsDown ? ranks(down?.Buffer ?? newDown!.flatten(1), 0) : null, wantsUp ? ranks(up?.Buffer ?? newUp!.flatten(1), 1) : null);
         if (ownInner is not null)
         {
-            var input = LowRankProducts.Backward(layer, x, ownInner, gradient, a, b, factor, wantsInput, downGradient, upGradient, (int)first, (int)count);
+            var input = LowRankProducts.Backward(layer, x, ownInner, gradient,
+                new(a, b, factor, (int)first, (int)count) { WantsInput = wantsInput, DownGradient = downGradient, UpGradient = upGradient });
             ownInner.Dispose();
             return [input, newDown, newUp];
         }
         (a, b) = (a.to_type(x.dtype), b.to_type(x.dtype));
-        var dx = wantsInput ? LayerMatrices.Dense(layer, layer.InputGradient(gradient)) : null;
+        var dx = wantsInput ? LayerOrder.Dense(layer.Shape, layer.InputGradient(gradient)) : null;
         var into = dx is null ? null : LayerMatrices.Of(layer, dx);
         var (ins, outs, masks) = (LayerMatrices.Of(layer, x), LayerMatrices.Of(layer, gradient), Masks());
         for (var i = 0; i < ins.Length; i++)

@@ -144,7 +144,7 @@ public sealed class OwnProductsTests
                 var (found, inner) = LowRankProducts.Forward(layer, x, true, a, b, factor);
                 Same(expected, found);
                 var (downs, ups) = (ones_like(a), ones_like(b));
-                Same(wanted[0], LowRankProducts.Backward(layer, x, inner, gradient, a, b, factor, true, downs, ups, 0, rank)!);
+                Same(wanted[0], LowRankProducts.Backward(layer, x, inner, gradient, new(a, b, factor, 0, rank) { WantsInput = true, DownGradient = downs, UpGradient = ups })!);
                 Same(wanted[1].flatten(1), downs - 1, GradientTolerance);
                 Same(wanted[2].flatten(1), ups - 1, GradientTolerance);
 
@@ -152,7 +152,7 @@ public sealed class OwnProductsTests
                 var (first, count) = (rank / 3, rank - rank / 3);
                 downs.zero_();
                 ups.zero_();
-                Assert.Null(LowRankProducts.Backward(layer, x, inner, gradient, a, b, factor, false, downs.narrow(0, first, count), ups.narrow(1, first, count), first, count));
+                Assert.Null(LowRankProducts.Backward(layer, x, inner, gradient, new(a, b, factor, first, count) { DownGradient = downs.narrow(0, first, count), UpGradient = ups.narrow(1, first, count) }));
                 Same(wanted[1].flatten(1).narrow(0, first, count), downs.narrow(0, first, count), GradientTolerance);
                 Same(wanted[2].flatten(1).narrow(1, first, count), ups.narrow(1, first, count), GradientTolerance);
                 Assert.Equal(0, downs.narrow(0, 0, first).abs().sum().item<float>() + ups.narrow(1, 0, first).abs().sum().item<float>());
