@@ -7,7 +7,7 @@ namespace Levain.Training;
 
 public sealed partial class Run
 {
-    // Merged before anything else sees the base; taken out again when the run is disposed. kohya makes each of them as if it were to be trained.
+    // Merged before text encoder or U-Net is asked anything; taken out again when the run is disposed. kohya makes each of them as if it were to be trained.
     private List<Network> MergeBaseNetworks()
     {
         using var scope = NewDisposeScope();

@@ -64,9 +64,9 @@ public sealed partial class Run : IDisposable
         random.Skip(model.InitialDraws);
         model.KeepWide(ModelPart.UNet);
         if (settings.TrainsText) model.KeepWide(ModelPart.TextEncoder);
-        merged = MergeBaseNetworks();
         var word = settings.Trains is Trains.Embedding ? new TrainedEmbedding(settings, model, random) : null;      // made before latents are
         latents = LatentPreparation.Cache(plan, model, random, events, cancel);
+        merged = MergeBaseNetworks();
         objective = new(settings.Noise, settings.Loss, settings.Model.VParameterization, compat);
         kept = AskBase();
         trained = word ?? StartTraining();
