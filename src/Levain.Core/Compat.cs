@@ -34,6 +34,7 @@ public sealed record Compat
         NanLatentsAreZero = true,
         NormLimitEveryBatch = true,
         OneCycleFreezes = true,
+        TrainingPointSaved = true,
         LycorisTimeEmbedding = true,
         LycorisNumbers = true,
         UnusedBlocksDraw = true,
@@ -105,6 +106,9 @@ public sealed record Compat
 
     /// <summary>K-41: the limit of weight norms is applied after every batch, also between two steps.</summary>
     public bool NormLimitEveryBatch { get; init; }
+
+    /// <summary>K-70: whole models and words trained by a schedule-free optimizer are drawn with and saved at its training point instead of its average.</summary>
+    public bool TrainingPointSaved { get; init; }
 
     /// <summary>L-01: LyCORIS' presets attn-mlp and unet-transformer-only adapt the two layers of the time embedding too.</summary>
     public bool LycorisTimeEmbedding { get; init; }

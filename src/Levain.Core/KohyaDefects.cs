@@ -76,6 +76,7 @@ public static class KohyaDefects
         Repeats("K-61", "A folder of regularization pictures that is not there, or whose pictures lie in no numbered folder, is passed over.", "A missing folder is told; loose pictures are one subset.", nameof(Compat.LooseRegPassedOver)),
         Repeats("K-62", "train_db.py, fine_tune.py and train_textual_inversion.py set pictures aside where a dataset file says so, and never look at them.", "Whatever is trained is judged by them.", nameof(Compat.OnlyNetworksJudged)),
         new("K-63", "fine_tune.py reads alpha masks, and its loss never looks at them.", "Masks weight the loss whatever is trained.", DefectTreatment.Repeated),
+        Repeats("K-70", "train_db.py, fine_tune.py and train_textual_inversion.py draw samples with, and save, the point at which a schedule-free optimizer trains.", "Its average is drawn with and saved, as of a network.", nameof(Compat.TrainingPointSaved)),
         Repeats("K-80", "With a clip skip the text encoder's last blocks are computed and thrown away; dropouts and DyLoRA's ranks are drawn in them nevertheless.", "They are not computed.", nameof(Compat.UnusedBlocksDraw)),
         Repeats("K-81", "A rank_dropout or module_dropout of 0 of networks.lora and networks.lora_fa draws as many numbers as any other.", "Nothing is drawn.", nameof(Compat.ZeroDropoutsDraw)),
         Repeats("K-90", "OneCycleLR counts every batch against total_steps, so that with accumulated gradients its rate stands still long before the end; in a run of more steps than total_steps it stands still too.",

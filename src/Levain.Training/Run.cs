@@ -255,7 +255,7 @@ public sealed partial class Run : IDisposable
     private T WithAverage<T>(Func<T> make)
     {
         using var scope = NewDisposeScope();
-        if ((ema?.Values ?? updater.Averaged()) is not { } average) return make();
+        if ((ema?.Values ?? (plan.SavesTrainingPoint ? null : updater.Averaged())) is not { } average) return make();
         using var frozen = no_grad();
         var before = trained.Values.clone();
         trained.Values.copy_(average);

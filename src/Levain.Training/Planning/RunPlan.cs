@@ -39,6 +39,9 @@ public sealed record RunPlan
     /// <summary>Steps that the text encoder or its adapters are trained for; null: all.</summary>
     public int? TextEncoderSteps => Settings.Optimizer.TextEncoderStop?.Resolve(Length.Steps);
 
+    /// <summary>K-70: whether a schedule-free optimizer's training point is drawn with and saved instead of its average.</summary>
+    internal bool SavesTrainingPoint => Settings.Compat.TrainingPointSaved && Settings.Trains is not Trains.Network;
+
     /// <summary>Steps of the decay at the end.</summary>
     public int DecaySteps => Settings.Schedule.Decay.Resolve(Length.Steps);
 

@@ -50,6 +50,19 @@ public sealed class TrainedEmbeddingTests
         Assert.Equal(unbroken.Values, SmallRun.Make(Settings(broken, 4, compatibility), resume: true).Values);
     }
 
+    [Theory]
+    [InlineData(Compatibility.Sound)]
+    [InlineData(Compatibility.Kohya)]
+    public void A_schedule_free_optimizers_average_is_saved_unless_kohyas_file_is_asked_for(Compatibility compatibility)
+    {
+        using var folder = new TemporaryFolder();
+        var optimizer = new OptimizerSettings { Type = "AdamWScheduleFree", LearningRate = 0.1 };
+        float[] vectors = [];
+        var run = SmallRun.Make(Settings(folder, 3, compatibility) with { Optimizer = optimizer }, look: run => vectors = [.. ((TrainedEmbedding)run.Trained).Vectors.data<float>()]);
+        using var word = TextualInversion.Read(run.Result.Path!);
+        Assert.Equal(compatibility is Compatibility.Kohya, vectors.SequenceEqual(word.Vectors.data<float>().ToArray()));
+    }
+
     [Fact]
     public void Previews_show_the_word_as_it_is_trained()
     {
