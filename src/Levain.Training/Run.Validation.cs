@@ -87,7 +87,7 @@ public sealed partial class Run
         var kind = afterEpoch is null ? "step" : "epoch";
         events?.Report(new Validated(step, afterEpoch, mean, best,
             [new($"loss/validation/{kind}_average", mean), new($"loss/validation/{kind}_divergence", mean - average.Value)]));
-        if (best && settings.Validation.KeepBest) files.Save(plan.Saves.Best(step), step, epoch);
+        if (best && settings.Validation.KeepBest) WithAverage(() => files.Save(plan.Saves.Best(step), step, epoch));
         if (settings.Validation.Patience is not { } patience || judged.Worse < patience || judgedEnough) return;
         judgedEnough = true;
         events?.Report(new RunWarned($"The validation loss has not fallen below {judged.Best:0.0000}, that of step {judged.BestStep}, for {patience} judgements: the run ends at step {step}."));

@@ -1,3 +1,4 @@
+using Levain.Formats;
 using Levain.Tests.Data;
 using Levain.Training;
 using Levain.Training.Settings;
@@ -37,6 +38,18 @@ public sealed class ValidationTests
         Assert.Equal((3, true), (run.Result.Step, run.Result.Finished));
         Assert.Contains("the run ends at step 3", run.Events.OfType<RunWarned>().Last().Message);
         Assert.Equal(["small-best.safetensors", "small.safetensors"], Directory.EnumerateFiles(folder.Path, "*.safetensors").Select(Path.GetFileName).Order());
+    }
+
+    [Fact]
+    public void The_best_file_holds_the_average_that_was_judged()
+    {
+        using var folder = new TemporaryFolder();
+        var settings = Settings(folder, new() { EverySteps = 4, KeepBest = true });
+        SmallRun.Make(settings with { Training = settings.Training with { EmaDecay = 0.5 } });
+        using var scope = TorchSharp.torch.NewDisposeScope();
+        using var best = TensorFile.Open(Path.Combine(folder.Path, "small-best.safetensors"));
+        using var last = TensorFile.Open(Path.Combine(folder.Path, "small.safetensors"));
+        Assert.All(last.Entries.Keys, name => Assert.True(last.Load(name).eq(best.Load(name)).all().item<bool>(), name));
     }
 
     [Fact]
