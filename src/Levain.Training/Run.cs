@@ -171,10 +171,11 @@ public sealed partial class Run : IDisposable
         var prediction = model.UNet.call(noised.Noisy, times, context);
         var loss = objective.Loss(prediction, noised, batch.LossWeights, settings.Kohya is { PassesOverMasks: true } ? null : batch.Masks);
 
-        var total = kept is null ? loss : loss + kept.Loss((epoch - 1) * batches + batchesDone, model, trained, Context);
-
         var accumulation = settings.Training.GradientAccumulation;
-        (accumulation > 1 ? total / accumulation : total).backward();
+        void Follow(Tensor loss) => (accumulation > 1 ? loss / accumulation : loss).backward();
+        Follow(loss);
+        // After the other's backward pass: blocks computed again in it still find this timestep, and the ranks drawn for it.
+        if (kept is not null) Follow(kept.Loss((epoch - 1) * batches + batchesDone, model, trained, Context));
         var updates = Accumulation.Updates(batchesDone, batches, accumulation);
         var rates = updater.Rates;
         updater.Step(updates, step);

@@ -53,7 +53,7 @@ internal sealed class SmallRun : IProgress<RunEvent>
         var problems = new Problems();
         using var random = new RunRandom(settings.Training.Seed!.Value);
         var plan = RunPlan.Make(settings, problems, random.Python) ?? throw new InvalidOperationException(string.Join(Environment.NewLine, problems.All));
-        using var model = StableDiffusion.Open(settings.Model.Base!, Compute.Cpu, trainable: settings.Trains is Trains.Model);
+        using var model = StableDiffusion.Open(settings.Model.Base!, Compute.Cpu with { Memory = settings.Training.Memory }, trainable: settings.Trains is Trains.Model);
         using var run = new Run(plan, random, model, new() { Resume = resume, Write = write, Hashes = hashes ?? new() }, small);
         small.Result = run.Train(small.requests);
         small.Values = [.. run.Trained.Values.data<float>()];
