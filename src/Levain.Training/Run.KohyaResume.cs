@@ -1,4 +1,5 @@
 using Levain.Core;
+using Levain.Training.Settings;
 using static TorchSharp.torch;
 
 namespace Levain.Training;
@@ -27,6 +28,7 @@ public sealed partial class Run
             random.Restore(snapshot.Random.Python, snapshot.Random.Torch);
             made = snapshot.At.Step;
         }
+        if (settings.Trains is not Trains.Network) return;          // its other trainers make all of their steps again
         var length = plan.Length;
         var initial = asked.InitialStep ?? (asked.InitialEpoch - 1) * length.StepsPerEpoch ?? made ?? 0;
         if (initial >= length.Steps)
@@ -34,8 +36,11 @@ public sealed partial class Run
         var done = asked.SkipDone ? initial * settings.Training.GradientAccumulation : initial;
         var epochs = done / length.StepsPerEpoch;
         epoch = epochs + 1;
-        if (!asked.SkipDone || done - epochs * length.BatchesPerEpoch is not (> 0 and var rest)) return;
-        step = batchesDone = rest;
+        if (!asked.SkipDone) return;
+        var rest = done - epochs * length.BatchesPerEpoch;
+        step = rest;                            // below 0 where an epoch has more batches than steps
+        if (rest <= 0) return;
+        batchesDone = rest;
         loader.SkipTo(rest, rest);
         slotShift = rest - 1;
         if (epochs > 0) average.Restore([0], 0);

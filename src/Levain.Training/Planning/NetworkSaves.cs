@@ -99,7 +99,8 @@ public sealed class NetworkSaves
 
     private string EpochFile(int epoch) => Place($"{output.Name ?? "epoch"}-{epoch:000000}");
 
-    private string StepFile(int step) => Place($"{output.Name ?? "at"}-step{step:00000000}");
+    // Eight characters, the sign of a step before 0 among them.
+    private string StepFile(int step) => Place($"{output.Name ?? "at"}-step{(step < 0 ? $"{step:0000000}" : $"{step:00000000}")}");
 
     private string Place(string name) => Path.Combine(output.Folder, name + extension);
 }

@@ -51,6 +51,35 @@ public sealed class KohyaResumeTests
     }
 
     [Fact]
+    public void Other_trainers_make_all_steps_again()
+    {
+        using var folder = new TemporaryFolder();
+        RunSettings word(TemporaryFolder output) => Settings(output) with { Trains = Trains.Embedding, Embedding = new() { Token = "zzcat" }, Training = new() { Steps = 8, Seed = 7, Precision = Precision.Fp32 } };
+        SmallRun.Make(word(folder));
+        using var resumed = new TemporaryFolder();
+        var again = SmallRun.Make(word(resumed) with { Snapshots = new() { KohyaResume = Path.Combine(folder.Path, "small-state") } });
+        var first = again.Events.OfType<StepDone>().First();
+        Assert.Equal((1, 1, 8), (first.Step, first.Epoch, again.Result.Step));
+    }
+
+    [Fact]
+    public void Passing_over_more_batches_than_are_done_counts_from_below_zero()
+    {
+        using var folder = new TemporaryFolder();
+        var settings = Settings(folder);
+        settings = settings with
+        {
+            Training = settings.Training with { GradientAccumulation = 4 },
+            Snapshots = new() { InitialStep = 2, SkipDone = true },          // 8 batches, which kohya takes for 4 epochs of 2: 16 too many
+            Output = settings.Output with { SaveEverySteps = 5, SaveEveryEpochs = null },
+        };
+        var run = SmallRun.Make(settings);
+        var first = run.Events.OfType<StepDone>().First(step => step.Updated);
+        Assert.Equal((-15, 5), (first.Step, first.Epoch));
+        Assert.True(File.Exists(Path.Combine(folder.Path, "small-step-0000015.safetensors")));
+    }
+
+    [Fact]
     public void A_state_of_kohyas_own_is_refused()
     {
         using var folder = new TemporaryFolder();
