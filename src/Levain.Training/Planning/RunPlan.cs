@@ -75,6 +75,9 @@ public sealed record RunPlan
         // K-91
         problems.Require(settings is not { Compatibility: Compatibility.Kohya, Optimizer: { FollowsSchedule: true, Options: DAdaptSgdOptions } } || RateCurve.Of(plan).Rate(0, 1) > 0, "schedule",
             "begins at a rate of 0, at which kohya's DAdaptSGD stops on an exception (K-91).", "Leave the warm-up out, or set compat = \"sound\" (levain kohya --sound), where it waits for the first rate above 0.");
+        // K-32
+        problems.Require(settings is not { Compatibility: Compatibility.Kohya, Trains: Trains.Model, FineTune.TextEncoder: true } || !(plan.TextEncoderSteps < length.Steps), "optimizer.text_encoder_stop",
+            $"is {settings.Optimizer.TextEncoderStop?.Write()}, at which kohya's train_db.py stops on an exception (K-32).", "Leave it out, or set compat = \"sound\" (levain kohya --sound), where the text encoder rests from then on.");
         problems.Require(!settings.Optimizer.FollowsSchedule || settings.Compat.OneCycleFreezes || settings.Schedule.TorchOptions?.Steps is not { } made || made >= length.Steps, "schedule.total_steps",
             $"is {settings.Schedule.TorchOptions?.Steps}, and the run has {Counted.Of(length.Steps, "step")}.", $"Use {length.Steps}.");
         problems.Require(!settings.Optimizer.FollowsSchedule || settings.Compatibility is Compatibility.Kohya || settings.Schedule.Torch is not null || settings.Schedule.Type is not ScheduleType.WarmupStableDecay || plan.WarmupSteps + plan.DecaySteps <= length.Steps, "schedule.warmup",

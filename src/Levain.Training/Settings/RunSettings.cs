@@ -206,9 +206,6 @@ public sealed record RunSettings
 
     private void CheckModel(Problems problems)
     {
-        // K-32
-        problems.Require(!(Compatibility is Compatibility.Kohya && FineTune.TextEncoder && Optimizer.TextEncoderStop is not null), "optimizer.text_encoder_stop", $"is {Optimizer.TextEncoderStop?.Write()}, at which kohya's train_db.py stops on an exception (K-32).",
-            "Leave it out, or set compat = \"sound\" (levain kohya --sound), where the text encoder rests from then on.");
         problems.Require(Training.Precision is not Precision.Fp16, "training.precision", "is fp16, whose range is too small for the gradients of a whole model.", "Use bf16 where the machine has it, else fp32.");
         // K-33
         problems.Require(Compatibility is Compatibility.Sound || Cache.Latents is not LatentCache.Off || FilledDatasets.SelectMany(dataset => dataset.Subsets.Append(dataset.Shared)).All(subset => subset.MetadataFile is null),

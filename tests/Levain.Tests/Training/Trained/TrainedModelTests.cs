@@ -52,6 +52,18 @@ public sealed class TrainedModelTests
         Assert.NotEqual(two.Values[..text], unbroken.Values[..text]);
     }
 
+    [Theory]
+    [InlineData(3, true)]
+    [InlineData(4, false)]           // kohya never comes to this step
+    public void Of_kohyas_stops_of_the_text_encoder_only_those_within_the_run_are_refused(int stop, bool refused)
+    {
+        using var folder = new TemporaryFolder();
+        var problems = new Problems();
+        var settings = Settings(folder, 4) with { Compatibility = Compatibility.Kohya, Optimizer = new() { TextEncoderStop = StepsOrShare.Of(stop), LearningRate = 1e-3 } };
+        Levain.Training.Planning.RunPlan.Make(settings, problems, new(7));
+        Assert.Equal(refused ? ["optimizer.text_encoder_stop"] : [], problems.All.Select(problem => problem.Where));
+    }
+
     [Fact]
     public void Half_precision_trains_the_numbers_kept_in_full()
     {
