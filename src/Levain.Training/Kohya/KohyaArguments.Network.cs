@@ -8,6 +8,9 @@ public static partial class KohyaArguments
 {
     private static readonly string[] Modules = ["networks.lora", "networks.lora_fa", "networks.dylora", "networks.oft", "lycoris.kohya"];
 
+    // kohya's own DyLoRA and OFT know no limit of norms, and 0 is none: its trainer switches the option off.
+    private static bool LimitsNorms(KohyaCommandLine line) => line.Number("scale_weight_norms") is not (null or 0) && line.Text("network_module") is not ("networks.dylora" or "networks.oft");
+
     // Strengths that are missing at the end are 1.
     private static IReadOnlyList<BaseNetwork> BaseNetworks(KohyaCommandLine line)
     {
@@ -27,7 +30,7 @@ public static partial class KohyaArguments
             Rank = line.Whole("network_dim") ?? DefaultRank,
             Alpha = line.Number("network_alpha"),
             Dropout = line.Number("network_dropout"),
-            MaxNorm = line.Number("scale_weight_norms"),
+            MaxNorm = LimitsNorms(line) ? line.Number("scale_weight_norms") : null,
             Train = line.Flag("network_train_unet_only") ? TrainedPart.Unet : line.Flag("network_train_text_encoder_only") ? TrainedPart.TextEncoder : TrainedPart.Both,
         };
         OrderedDictionary<string, string>? pairs = null;

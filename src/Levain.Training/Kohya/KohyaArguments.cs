@@ -35,6 +35,7 @@ public static partial class KohyaArguments
         foreach (var idle in line.Idle) notes?.Add($"--{idle.Name} changes nothing here: {char.ToLowerInvariant(idle.Says[0])}{idle.Says[1..]}");
         var settings = Settings(line, files, problems, notes);
         if (line.Text("dataset_config") is { } config && (dataset = DatasetFile(config, files, problems)) is not null) settings = WithDatasets(settings, line, dataset, notes, problems);
+        if (settings.Kohya is { ScaleWeightNorms: false }) notes?.Add($"--scale_weight_norms changes nothing here: kohya's {line.Text("network_module")} knows no limit of norms.");
         return (settings, problems);
     }
 
@@ -196,6 +197,7 @@ public static partial class KohyaArguments
                 Scheduler = line.Text("lr_scheduler")!,
                 LowMemory = line.Flag("lowram"),
                 PassesOverMasks = line.Trainer is KohyaTrainers.FineTune,
+                ScaleWeightNorms = line.Number("scale_weight_norms") is not { } norm ? null : norm == 0 || LimitsNorms(line) ? norm : false,
                 Validation = [line.Value("validation_seed"), line.Value("validation_split"), line.Value("max_validation_steps"), line.Value("validate_every_n_epochs"), line.Value("validate_every_n_steps")],
             },
         };

@@ -140,7 +140,7 @@ public static class LoraMetadata
         Put("face_crop_aug_range", shared.FaceCropAugRange is { } range ? new PythonTuple([.. range.Cast<object?>()]) : null);
         Put("prior_loss_weight", loss.PriorWeight);
         Put("min_snr_gamma", loss.MinSnrGamma);
-        Put("scale_weight_norms", network.MaxNorm);
+        Put("scale_weight_norms", kohya is null ? network.MaxNorm : kohya.ScaleWeightNorms);
         Put("ip_noise_gamma", noise.InputPerturbation);
         Put("debiased_estimation", loss.DebiasedEstimation);
         Put("noise_offset_random_strength", noise.OffsetRandomStrength);

@@ -49,6 +49,9 @@ public sealed record KohyaCommand
     /// <summary>Whether it is of fine_tune.py, whose loss looks at no masks (K-63).</summary>
     public bool PassesOverMasks { get; init; }
 
+    /// <summary><c>--scale_weight_norms</c> as kohya leaves it: false where the network knows no such limit, null where it was left out.</summary>
+    public object? ScaleWeightNorms { get; init; }
+
     /// <summary><c>--validation_seed</c>, <c>--validation_split</c>, <c>--max_validation_steps</c>, <c>--validate_every_n_epochs</c> and <c>--validate_every_n_steps</c>.</summary>
     public IReadOnlyList<object?> Validation { get; init; } = [null, 0.0, null, null, null];
 }

@@ -68,6 +68,42 @@ public sealed class KohyaArgumentsTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public void A_file_of_prompts_that_is_not_there_costs_the_samples_only()
+    {
+        var notes = new List<string>();
+        var (settings, problems) = KohyaArguments.Read([.. Base, "--sample_every_n_steps", "2", "--sample_at_first", "--sample_prompts", "none.txt"], notes: notes);
+        settings.Check(problems);
+        Assert.Empty(problems.All);
+        Assert.Equal((null, false), (settings.Samples.EverySteps, settings.Samples.AtFirst));
+        Assert.Contains("No samples are drawn: none.txt is not there.", notes);
+    }
+
+    [Theory]
+    [InlineData("networks.lora", "2", 2.0, 2.0)]
+    [InlineData("networks.lora", "0", null, 0.0)]
+    [InlineData("networks.oft", "2", null, false)]
+    [InlineData("networks.dylora", "2", null, false)]
+    public void A_limit_of_norms_is_switched_off_where_kohya_switches_it_off(string module, string given, double? limit, object told)
+    {
+        var (settings, problems) = Read("--network_module", module, "--scale_weight_norms", given);
+        Assert.Empty(problems.All);
+        Assert.Equal((limit, told), (settings.Network.MaxNorm, settings.Kohya!.ScaleWeightNorms));
+    }
+
+    [Theory]
+    [InlineData("--min_timestep", "500", "--max_timestep", "500")]
+    [InlineData("--min_timestep", "1000", "--max_timestep", "0")]
+    [InlineData("--multires_noise_iterations", "6", "--multires_noise_discount", "1.5")]
+    [InlineData("--min_snr_gamma", "-1", "--ip_noise_gamma", "-0.1")]
+    public void What_kohya_computes_with_is_refused_by_a_sound_run_only(params string[] words)
+    {
+        var (settings, problems) = Read(words);
+        Assert.Empty(problems.All);
+        settings.Soundly().Check(problems);
+        Assert.NotEmpty(problems.All);
+    }
+
+    [Fact]
     public void The_last_one_wins_and_names_may_be_cut_short()
     {
         var (settings, problems) = Read("--network_dim", "4", "--network_dim=8", "--max_train_st", "7", "--caption_prefix", "- a, b", "--noise_offset", "-0.5");
