@@ -44,6 +44,7 @@ public sealed partial class Run : IDisposable
     private readonly RunSnapshots snapshots;
     private readonly SamplePictures pictures;
 
+    private readonly bool begins;       // no snapshot of this very run is gone on from
     private int step, epoch = 1, batchesDone;
 
     /// <summary>Gets a run ready for its first step: caches latents, makes the network, in kohya's order of random numbers.</summary>
@@ -84,7 +85,7 @@ public sealed partial class Run : IDisposable
         diagnosis = new(plainSquares: settings.Loss is { Type: LossType.L2, MinSnrGamma: null or 0, DebiasedEstimation: false, ScaleVLikeNoise: false, VPredLike: null or 0 });
         snapshots = new(plan, this.options, events);
         files = new(trained.Writer(plan, () => snapshots.Identity, this.options), events);
-        pictures = new(plan, model, this.options.Clock);
+        pictures = new(plan, model, this.options.Clock, this.options.Session);
         if (snapshots.Find() is { } found)
         {
             using var scope = NewDisposeScope();
@@ -95,6 +96,7 @@ public sealed partial class Run : IDisposable
             ResumeAsKohya();
             snapshots.Begin();
         }
+            begins = true;
     }
 
     /// <summary>The network being trained.</summary>
@@ -117,7 +119,7 @@ public sealed partial class Run : IDisposable
     public RunResult Train(RunRequests? requests = null, CancellationToken cancel = default)
     {
         var batches = plan.Length.BatchesPerEpoch;
-        if (step == 0 && epoch == 1 && batchesDone == 0 && settings.Samples.AtFirst) Draw(null);
+        if (begins && settings.Samples.AtFirst) Draw(0);
         while (!judgedEnough && epoch <= plan.Length.Epochs && (step < plan.Length.Steps || batchesDone > 0))
         {
             // A run restored at its last step only has its epoch's end left to do.

@@ -174,7 +174,7 @@ public static partial class KohyaArguments
                 InitialEpoch = line.Whole("initial_epoch"),
                 Keep = line.Whole("save_last_n_epochs_state") ?? line.Whole("save_last_n_steps_state") ?? line.Whole("save_last_n_epochs") ?? int.MaxValue,
             },
-            Samples = Samples(line, files, problems),
+            Samples = Samples(line, files, problems, notes),
             Log = new()
             {
                 Folder = FullPath(line.Text("logging_dir")),
@@ -238,7 +238,7 @@ public static partial class KohyaArguments
         IsNegativeEmbedding = line.Text("metadata_is_negative_embedding"),
     };
 
-    private static SampleSettings Samples(KohyaCommandLine line, Func<string, string> files, Problems problems)
+    private static SampleSettings Samples(KohyaCommandLine line, Func<string, string> files, Problems problems, ICollection<string>? notes)
     {
         var samples = new SampleSettings
         {
@@ -250,13 +250,19 @@ public static partial class KohyaArguments
         if (samples is { EverySteps: null, EveryEpochs: null, AtFirst: false } || line.Text("sample_prompts") is not { } file) return samples;
         try
         {
-            return samples with { Prompts = KohyaPrompts.Read(files(file), file, problems) };
+            var prompts = KohyaPrompts.Read(files(file), file, problems, notes);
+            if (prompts.Count > 0) return samples with { Prompts = prompts };
+            if (!problems.Any) notes?.Add($"No samples are drawn: {file} holds no prompt.");
+        }
+        catch (Exception exception) when (exception is FileNotFoundException or DirectoryNotFoundException)
+        {
+            notes?.Add($"No samples are drawn: {file} is not there.");          // kohya says so each time, and trains on
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
             problems.Add("--sample_prompts", $"names {file}, which cannot be read.", "Name a text file with one prompt a line.");
-            return samples;
         }
+        return new() { Sampler = samples.Sampler };
     }
 
     private static IEnumerable<(string Name, object? Value)> Literals(KohyaCommandLine line, string option, Problems problems)

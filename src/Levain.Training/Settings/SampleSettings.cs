@@ -3,9 +3,12 @@ using Levain.Diffusion;
 
 namespace Levain.Training.Settings;
 
-/// <summary>One sample picture: what to draw, always with the same seed.</summary>
+/// <summary>One sample picture: what to draw, as a rule always with the same seed.</summary>
 public sealed record SamplePrompt
 {
+    /// <summary>The <see cref="Seed"/> that stands for another one each time.</summary>
+    public const long AnySeed = -1;
+
     /// <summary>What to draw.</summary>
     public string Prompt { get; init; } = "";
 
@@ -18,7 +21,7 @@ public sealed record SamplePrompt
     /// <summary>Height in px. Null: the training resolution.</summary>
     public int? Height { get; init; }
 
-    /// <summary>Seed of the picture. Default 1.</summary>
+    /// <summary>Seed of the picture; -1: another one each time. Default 1.</summary>
     public long Seed { get; init; } = 1;
 
     /// <summary>Steps of the sampler. Default 20.</summary>
@@ -48,7 +51,7 @@ public sealed record SamplePrompt
     {
         problems.Require(Width is null or >= 64 and <= 4096, "width", $"is {Width}.", "Use 64 to 4096 px.");
         problems.Require(Height is null or >= 64 and <= 4096, "height", $"is {Height}.", "Use 64 to 4096 px.");
-        problems.Require(Seed is >= 0 and <= uint.MaxValue, "seed", $"is {Seed}.", "Use 0 to 4294967295.");
+        problems.Require(Seed is >= AnySeed and <= uint.MaxValue, "seed", $"is {Seed}.", "Use 0 to 4294967295, or -1 for another one each time.");
         problems.Require(Steps is >= 1 and <= 1000, "steps", $"is {Steps}.", "Use 1 to 1000; 20 is usual.");
         problems.Require(Guidance is >= 0 and <= 100, "guidance", $"is {Guidance}.", "Use 1 to 30; 7 is usual.");
         if (Sampler is not null) SampleSettings.CheckSampler(problems, Sampler);

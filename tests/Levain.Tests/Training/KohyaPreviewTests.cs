@@ -54,6 +54,34 @@ public sealed class KohyaPreviewTests
     }
 
     [Fact]
+    public void Pictures_before_the_first_step_are_of_epoch_0_and_open_seeds_are_drawn_anew()
+    {
+        using var folder = new TemporaryFolder();
+        var settings = SmallRun.Settings(folder);
+        var run = SmallRun.Make(settings with
+        {
+            Training = settings.Training with { Steps = 1 },
+            Optimizer = new() { LearningRate = 0 },
+            Samples = new() { AtFirst = true, EverySteps = 1, Sampler = "ddim", Prompts = KohyaPrompts.Read("cat --s 1 --w 64 --h 64", "prompts.txt", new()) },
+        });
+        var files = run.Events.OfType<PictureDrawn>().Select(drawn => drawn.Path).ToList();
+        Assert.Matches(@"^small_e000000_00_\d{14}\.png$", Path.GetFileName(files[0]));
+        Assert.Matches(@"^small_000001_00_\d{14}\.png$", Path.GetFileName(files[1]));
+        Assert.NotEqual(Picture.Open(files[0]).Rgb, Picture.Open(files[1]).Rgb);
+    }
+
+    [Fact]
+    public void What_kohya_passes_over_in_prompts_is_passed_over_and_told()
+    {
+        var (problems, notes) = (new Problems(), new List<string>());
+        var samples = KohyaPrompts.Read("a cat --d 3x --g 3 --l 1.2.3 --unknown 3 --D 4 --ss sharp\n #1 cat", "prompts.txt", problems, notes);
+        Assert.Empty(problems.All);
+        Assert.Equal([("a cat", 4L, 7.5, "ddim"), ("#1 cat", SamplePrompt.AnySeed, 7.5, null)], samples.Select(sample => (sample.Prompt, sample.Seed, sample.Guidance, sample.Sampler)));
+        Assert.Equal(4, notes.Count);
+        Assert.Equal([5, SamplePrompt.AnySeed], KohyaPrompts.Read("""["a cat --d 5", {"prompt": "a dog"}]""", "prompts.json", problems, notes).Select(sample => sample.Seed));
+    }
+
+    [Fact]
     public void Prompt_lines_name_samplers_and_those_that_fail_in_kohya_are_refused()
     {
         var problems = new Problems();
