@@ -35,6 +35,7 @@ public sealed record Compat
         NormLimitEveryBatch = true,
         OneCycleFreezes = true,
         TrainingPointSaved = true,
+        TrainsOn = true,
         LycorisTimeEmbedding = true,
         LycorisNumbers = true,
         UnusedBlocksDraw = true,
@@ -109,6 +110,9 @@ public sealed record Compat
 
     /// <summary>K-70: whole models and words trained by a schedule-free optimizer are drawn with and saved at its training point instead of its average.</summary>
     public bool TrainingPointSaved { get; init; }
+
+    /// <summary>K-72: losses that are no numbers, and updates that change nothing, are told and trained on with.</summary>
+    public bool TrainsOn { get; init; }
 
     /// <summary>L-01: LyCORIS' presets attn-mlp and unet-transformer-only adapt the two layers of the time embedding too.</summary>
     public bool LycorisTimeEmbedding { get; init; }

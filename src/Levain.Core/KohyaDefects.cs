@@ -77,6 +77,8 @@ public static class KohyaDefects
         Repeats("K-62", "train_db.py, fine_tune.py and train_textual_inversion.py set pictures aside where a dataset file says so, and never look at them.", "Whatever is trained is judged by them.", nameof(Compat.OnlyNetworksJudged)),
         new("K-63", "fine_tune.py reads alpha masks, and its loss never looks at them.", "Masks weight the loss whatever is trained.", DefectTreatment.Repeated),
         Repeats("K-70", "train_db.py, fine_tune.py and train_textual_inversion.py draw samples with, and save, the point at which a schedule-free optimizer trains.", "Its average is drawn with and saved, as of a network.", nameof(Compat.TrainingPointSaved)),
+        new("K-71", "Numbers that make no sense are computed with: with no timestep between --min_timestep and --max_timestep every picture has the upper one, and discounts, gammas and perturbations may lie beyond their range.", "They are refused.", DefectTreatment.Repeated),
+        Repeats("K-72", "A run whose loss is no number, or that learns nothing, goes on to its end.", "It stops and says what helps.", nameof(Compat.TrainsOn)),
         Repeats("K-80", "With a clip skip the text encoder's last blocks are computed and thrown away; dropouts and DyLoRA's ranks are drawn in them nevertheless.", "They are not computed.", nameof(Compat.UnusedBlocksDraw)),
         Repeats("K-81", "A rank_dropout or module_dropout of 0 of networks.lora and networks.lora_fa draws as many numbers as any other.", "Nothing is drawn.", nameof(Compat.ZeroDropoutsDraw)),
         Repeats("K-90", "OneCycleLR counts every batch against total_steps, so that with accumulated gradients its rate stands still long before the end; in a run of more steps than total_steps it stands still too.",

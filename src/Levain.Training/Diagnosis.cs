@@ -2,9 +2,10 @@ using System.Globalization;
 
 namespace Levain.Training;
 
-/// <summary>Watches a run for losses that are no numbers and for training that does nothing.</summary>
+/// <summary>Watches a run for losses that are no numbers and for training that does nothing; each is told once.</summary>
 /// <param name="plainSquares">Whether losses are unweighted mean squares, of which 1 means that the prediction says nothing.</param>
-internal sealed class Diagnosis(bool plainSquares)
+/// <param name="tell">Takes what is wrong, and what helps: stops the run, or warns.</param>
+internal sealed class Diagnosis(bool plainSquares, Action<string> tell)
 {
     // So many updates without any gradient: dropouts of whole modules can leave one or two without.
     private const int DeadUpdates = 20;
@@ -13,32 +14,34 @@ internal sealed class Diagnosis(bool plainSquares)
     private const int FlatLosses = 200;
     private const double FlatDeviation = 0.2, FlatMean = 0.02;
 
+    private const string Usual = "The usual causes are a learning rate that is too high and half precision: lower the rate to a third, or set training.precision = \"fp32\".";
+
     private readonly Queue<double> losses = new();
+    private readonly HashSet<string> told = [];
     private int dead;
 
     /// <summary>Takes in the loss of a batch.</summary>
-    /// <exception cref="RunException">It is no number, or has been 1 for long.</exception>
     public void Loss(double loss, int step, IEnumerable<string> pictures)
     {
-        if (!double.IsFinite(loss))
-            throw new RunException(Text($"the loss of step {step} is {loss} (pictures: {string.Join(", ", pictures)}). The usual causes are a learning rate that is too high and half precision: lower the rate to a third, or set training.precision = \"fp32\"."));
+        if (!double.IsFinite(loss)) Tell("number", $"the loss of step {step} is {loss} (pictures: {string.Join(", ", pictures)}). {Usual}");
         if (!plainSquares) return;
         losses.Enqueue(loss);
         if (losses.Count > FlatLosses) losses.Dequeue();
         if (losses.Count == FlatLosses && losses.All(value => Math.Abs(value - 1) < FlatDeviation) && Math.Abs(losses.Average() - 1) < FlatMean)
-            throw new RunException(Text($"the loss has been 1 for {FlatLosses} batches up to step {step}: the base predicts nothing of the noise. It is probably no epsilon-prediction model of SD 1.x, or a broken file; look at it with: levain inspect"));
+            Tell("flat", $"the loss has been 1 for {FlatLosses} batches up to step {step}: the base predicts nothing of the noise. It is probably no epsilon-prediction model of SD 1.x, or a broken file; look at it with: levain inspect");
     }
 
     /// <summary>Takes in the length of an update's gradient.</summary>
-    /// <exception cref="RunException">It is no number, or has been 0 for long.</exception>
     public void Gradient(double norm, int step)
     {
-        if (!double.IsFinite(norm))
-            throw new RunException(Text($"the gradient of step {step} is {norm}. The usual causes are a learning rate that is too high and half precision: lower the rate to a third, or set training.precision = \"fp32\"."));
+        if (!double.IsFinite(norm)) Tell("number", $"the gradient of step {step} is {norm}. {Usual}");
         dead = norm == 0 ? dead + 1 : 0;
         if (dead == DeadUpdates)
-            throw new RunException(Text($"the gradient has been exactly 0 for {DeadUpdates} steps up to step {step}: nothing is learnt. Look at network.dropout, network.module_dropout and the learning rates."));
+            Tell("dead", $"the gradient has been exactly 0 for {DeadUpdates} steps up to step {step}: nothing is learnt. Look at network.dropout, network.module_dropout and the learning rates.");
     }
 
-    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+    private void Tell(string kind, FormattableString what)
+    {
+        if (told.Add(kind)) tell(what.ToString(CultureInfo.InvariantCulture));
+    }
 }

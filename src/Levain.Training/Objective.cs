@@ -86,6 +86,7 @@ internal sealed class Objective
     private int[] Timesteps(int count, Generator generator)
     {
         var (low, high) = (noise.MinTimestep ?? 0, noise.MaxTimestep ?? schedule.Steps);
+        if (low >= high) return [.. Enumerable.Repeat(high, count)];            // K-71
         using var drawn = randint(low, high, count, dtype: ScalarType.Int64, generator: generator);
         return [.. drawn.data<long>().Select(t => (int)t)];
     }

@@ -82,7 +82,8 @@ public sealed partial class Run : IDisposable
         updater = new(trained, plan);
         ema = settings.Training.EmaDecay is { } decay ? new(trained.Values, decay) : null;
         captions = new(model.TextEncoder, settings.Model, changes: trained.StatesChange, trained.Words);
-        diagnosis = new(plainSquares: settings.Loss is { Type: LossType.L2, MinSnrGamma: null or 0, DebiasedEstimation: false, ScaleVLikeNoise: false, VPredLike: null or 0 });
+        diagnosis = new(plainSquares: settings.Loss is { Type: LossType.L2, MinSnrGamma: null or 0, DebiasedEstimation: false, ScaleVLikeNoise: false, VPredLike: null or 0 },
+            wrong => { if (compat.TrainsOn) events?.Report(new RunWarned(char.ToUpperInvariant(wrong[0]) + wrong[1..])); else throw new RunException(wrong); });
         snapshots = new(plan, this.options, events);
         files = new(trained.Writer(plan, () => snapshots.Identity, this.options), events);
         pictures = new(plan, model, this.options.Clock, this.options.Session);
@@ -95,8 +96,8 @@ public sealed partial class Run : IDisposable
         {
             ResumeAsKohya();
             snapshots.Begin();
-        }
             begins = true;
+        }
     }
 
     /// <summary>The network being trained.</summary>

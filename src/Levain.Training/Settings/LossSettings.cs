@@ -88,11 +88,13 @@ public sealed record LossSettings
     };
 
     /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>
-    public void Check(Problems problems, bool velocity)
+    /// <param name="velocity">Whether the base predicts velocity.</param>
+    /// <param name="kohya">Whether everything is taken that kohya can compute with (K-71).</param>
+    public void Check(Problems problems, bool velocity, bool kohya)
     {
         problems.Require(HuberC > 0, "huber_c", $"is {HuberC}.", "Use a positive number; 0.1 is usual.");
         problems.Require(HuberScale > 0, "huber_scale", $"is {HuberScale}.", "Use a positive number; 1 is usual.");
-        problems.Require(MinSnrGamma is null or >= 0, "min_snr_gamma", $"is {MinSnrGamma}.", "Use a positive number; 5 is usual.");
+        problems.Require(kohya || MinSnrGamma is null or >= 0, "min_snr_gamma", $"is {MinSnrGamma}.", "Use a positive number; 5 is usual.");
         problems.Require(!ScaleVLikeNoise || velocity, "scale_v_like_noise", "is true, but the base predicts noise.", "Set model.v_parameterization = true for a v-prediction base, or leave it out.");
         problems.Require(VPredLike is null or 0 || !velocity, "v_pred_like", $"is {VPredLike}, but the base predicts velocity already.", "Leave v_pred_like out.");
         problems.Require(KeepWeight > 0, "keep_weight", $"is {KeepWeight}.", "Use a positive number; 1 weighs what is kept like what is learnt.");

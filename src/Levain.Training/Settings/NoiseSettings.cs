@@ -54,13 +54,15 @@ public sealed record NoiseSettings
     };
 
     /// <summary>Adds every problem to <paramref name="problems"/>; throws nothing.</summary>
-    public void Check(Problems problems)
+    /// <param name="kohya">Whether everything is taken that kohya can compute with (K-71).</param>
+    public void Check(Problems problems, bool kohya)
     {
         problems.Require(AdaptiveScale is null || Offset is not null, "adaptive_scale", $"is {AdaptiveScale} without an offset to scale.", "Give offset too, 0.03 for example, or leave adaptive_scale out.");
-        problems.Require(MultiresIterations is null or >= 0, "multires_iterations", $"is {MultiresIterations}.", "Use 0 or more; 6 to 10 is usual.");
-        problems.Require(MultiresDiscount is > 0 and <= 1, "multires_discount", $"is {MultiresDiscount}.", "Use above 0 to 1; 0.3 is usual.");
-        problems.Require(InputPerturbation is null or >= 0, "input_perturbation", $"is {InputPerturbation}.", "Use 0 or more; 0.1 is usual.");
+        problems.Require(kohya || MultiresIterations is null or >= 0, "multires_iterations", $"is {MultiresIterations}.", "Use 0 or more; 6 to 10 is usual.");
+        problems.Require(kohya || MultiresDiscount is > 0 and <= 1, "multires_discount", $"is {MultiresDiscount}.", "Use above 0 to 1; 0.3 is usual.");
+        problems.Require(kohya || InputPerturbation is null or >= 0, "input_perturbation", $"is {InputPerturbation}.", "Use 0 or more; 0.1 is usual.");
         var (low, high) = (MinTimestep ?? 0, MaxTimestep ?? Timesteps);
+        if (kohya && low >= high && high is >= 0 and < Timesteps) return;
         problems.Require(low is >= 0 and < Timesteps, "min_timestep", $"is {low}.", "Use 0 to 999.");
         problems.Require(high is > 0 and <= Timesteps, "max_timestep", $"is {high}.", "Use 1 to 1000.");
         problems.Require(low < high, "min_timestep", $"is {low}, not below max_timestep {high}.", "Leave at least one timestep between them.");

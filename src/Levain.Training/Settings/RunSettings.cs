@@ -196,8 +196,8 @@ public sealed record RunSettings
         if (Optimizer.FollowsSchedule) Schedule.Check(problems.In("schedule"), Optimizer.LearningRate, Training.Epochs is null ? Training.Steps : null, Compatibility is Compatibility.Kohya);
         Planning.OptimizerAdvice.Check(this, problems);
         Training.Check(problems.In("training"), Compatibility is Compatibility.Kohya);
-        Noise.Check(problems.In("noise"));
-        Loss.Check(problems.In("loss"), Model.VParameterization);
+        Noise.Check(problems.In("noise"), Compatibility is Compatibility.Kohya);
+        Loss.Check(problems.In("loss"), Model.VParameterization, Compatibility is Compatibility.Kohya);
         Validation.Check(problems.In("validation"), FilledDatasets.Any(dataset => dataset.ValidationSplit > 0));
         Output.Check(problems.In("output"), Trains);
         Snapshots.Check(problems.In("snapshots"), Compatibility is Compatibility.Kohya);
