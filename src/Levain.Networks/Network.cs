@@ -71,6 +71,15 @@ public sealed partial class Network : IDisposable
         }
     }
 
+    /// <summary>Where DyLoRA draws its ranks in passes that train nothing, until <see cref="Training"/> is set again; null, as then: all ranks take part.</summary>
+    public PythonRandom? JudgedRankSource
+    {
+        set
+        {
+            foreach (var adapter in Adapters) adapter.RankSource = training ? ranks : value;
+        }
+    }
+
     /// <summary>Whether a training pass draws random numbers: some adapter drops out, or draws its ranks.</summary>
     public bool Draws => Adapters.Any(adapter => adapter is RankPieces || adapter.Numbers.Drops);
 

@@ -32,6 +32,7 @@ public sealed partial class Run
         using var own = new RunRandom(settings.Validation.Seed ?? plan.Seed);
         var losses = new LossAverage();
         trained.Training = false;
+        trained.JudgeWith(own.Python);
         try
         {
             WithAverage(() =>

@@ -13,7 +13,7 @@ public abstract class RankPieces : Adapter
     private const int MostRanks = 16384;
 
     private readonly AdapterParameter[] downs, ups;
-    private int? drawn;         // by a pass that was not recorded, for the recorded one that follows
+    private (int Piece, Core.PythonRandom Source)? drawn;         // by a pass that was not recorded, for the recorded one that follows
 
     /// <summary>Pieces of <see cref="AdapterForm.Block"/> ranks each.</summary>
     /// <param name="site">Where it hangs.</param>
@@ -36,7 +36,7 @@ public abstract class RankPieces : Adapter
     protected int Count => downs.Length;
 
     /// <inheritdoc/>
-    public override bool PrefersWeight => LierLa.IsLarge(Site.Layer, downs.Length * (downs[0].Length + ups[0].Length));
+    public override bool PrefersWeight => RankSource is null && LierLa.IsLarge(Site.Layer, downs.Length * (downs[0].Length + ups[0].Length));
 
     /// <inheritdoc/>
     public override void Initialize(Generator generator)
@@ -124,8 +124,8 @@ public abstract class RankPieces : Adapter
     {
         if (RankSource is not { } random) return null;
         var recorded = is_grad_enabled();
-        var piece = recorded && drawn is { } kept ? kept : Draw(random);
-        drawn = recorded ? null : piece;
+        var piece = recorded && drawn is { } kept && kept.Source == random ? kept.Piece : Draw(random);
+        drawn = recorded ? null : (piece, random);
         return piece;
     }
 

@@ -1,3 +1,4 @@
+using Levain.Core;
 using Levain.Generation;
 using Levain.Training.Planning;
 using static TorchSharp.torch;
@@ -24,6 +25,9 @@ internal abstract class Trained : IDisposable
 
     /// <summary>Whether passes are training steps: gradients are collected and dropouts drawn. Off for previews and validation.</summary>
     public abstract bool Training { set; }
+
+    /// <summary>Says that what follows is judged with this generator, until <see cref="Training"/> is set.</summary>
+    public virtual void JudgeWith(PythonRandom python) { }
 
     /// <summary>Whether a caption's states can differ from step to step.</summary>
     public abstract bool StatesChange { get; }

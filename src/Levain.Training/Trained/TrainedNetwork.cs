@@ -38,6 +38,8 @@ internal sealed class TrainedNetwork : Trained
 
     public override bool Training { set => Network.Training = value; }
 
+    public override void JudgeWith(PythonRandom python) => Network.JudgedRankSource = compat.ValidationVaries ? python : null;
+
     // Also an untrained text encoder changes from step to step while adapters on it drop out.
     public override bool StatesChange
     {

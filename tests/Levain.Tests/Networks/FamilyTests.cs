@@ -198,6 +198,38 @@ public sealed class FamilyTests
         Assert.Equal(rank, lambda.ne(0).sum().item<long>());
     }
 
+    // K-82: judged, it draws; and what was drawn is no training step's.
+    [Theory]
+    [InlineData("kohya_dylora")]
+    [InlineData("dylora")]
+    public void A_DyLoRA_is_judged_with_ranks_of_their_own(string name)
+    {
+        using var scope = NewDisposeScope();
+        var layer = LayersOf(name)[0];
+        using var network = Made(name, layer);
+        network.Attach();
+        network.Training = true;
+        network.RankSource = new(3);
+        var x = InputOf(layer);
+        var trained = Enumerable.Range(0, 6).Select(_ => layer.Call(x).detach()).ToList();
+
+        using (no_grad())
+        {
+            network.Training = false;
+            var whole = layer.Call(x);
+            network.JudgedRankSource = new(3);
+            Assert.All(trained, expected => Near(expected, layer.Call(x), "judged"));
+            network.Training = true;
+            network.Training = false;
+            Near(whole, layer.Call(x), "whole");
+            network.JudgedRankSource = new(4);
+            layer.Call(x);
+        }
+        network.Training = true;
+        network.RankSource = new(3);
+        Assert.All(trained, expected => Near(expected, layer.Call(x), "trained again"));
+    }
+
     [Fact]
     public void PiSSA_starts_at_the_strongest_directions_and_changes_nothing()
     {
