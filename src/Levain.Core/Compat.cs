@@ -33,6 +33,8 @@ public sealed record Compat
         UntrainedGradientsGrow = true,
         NanLatentsAreZero = true,
         NormLimitEveryBatch = true,
+        MissingFoldersPassedOver = true,
+        PicturesFitExactly = true,
         OneCycleFreezes = true,
         TrainingPointSaved = true,
         TrainsOn = true,
@@ -113,6 +115,11 @@ public sealed record Compat
 
     /// <summary>K-72: losses that are no numbers, and updates that change nothing, are told and trained on with.</summary>
     public bool TrainsOn { get; init; }
+    /// <summary>K-50: a folder of pictures that is not there is passed over.</summary>
+    public bool MissingFoldersPassedOver { get; init; }
+
+    /// <summary>K-51: without buckets and cached latents, pictures of another size than the resolution are refused unless they are cut at random or around a face.</summary>
+    public bool PicturesFitExactly { get; init; }
 
     /// <summary>L-01: LyCORIS' presets attn-mlp and unet-transformer-only adapt the two layers of the time embedding too.</summary>
     public bool LycorisTimeEmbedding { get; init; }

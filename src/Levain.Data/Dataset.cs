@@ -76,7 +76,7 @@ public sealed class Dataset
     {
         var subsets = new List<DatasetSubset>();
         var (images, reg) = (new List<DatasetImage>(), new List<DatasetImage>());
-        foreach (var subset in read)
+        foreach (var subset in read.Where(subset => !training || subset.Options.NumRepeats >= 1))
         {
             var pictures = subset.Pictures;
             // K-21b: kohya splits folders of pictures only.

@@ -25,8 +25,11 @@ internal sealed class MaskFolder
     }
 
     /// <summary>The mask of a picture.</summary>
+    /// <param name="picture">The picture.</param>
+    /// <param name="header">Its size.</param>
+    /// <param name="bucketed">Whether there are buckets: without them kohya takes a mask of any size.</param>
     /// <exception cref="DatasetException">It has none, or one of another shape.</exception>
-    public string Of(string picture, ImageHeader header)
+    public string Of(string picture, ImageHeader header, bool bucketed)
     {
         var name = Path.GetFileNameWithoutExtension(picture);
         if (!byName.TryGetValue(name, out var mask))
@@ -42,7 +45,7 @@ internal sealed class MaskFolder
             throw new DatasetException(mask, failure.Message, failure);
         }
         var wanted = Size(header);
-        if (size != wanted) throw new DatasetException(mask, $"is {size} px, and its picture {picture} is {wanted}. Give the mask the size of its picture.");
+        if (size != wanted && (bucketed || !compat.MasksApart)) throw new DatasetException(mask, $"is {size} px, and its picture {picture} is {wanted}. Give the mask the size of its picture.");
         return mask;
     }
 

@@ -36,11 +36,15 @@ internal sealed class SubsetReader(Compat compat, ImageChecking checking, Datase
         foreach (var subset in subsets)
         {
             var where = subset.MetadataFile ?? subset.ImageDir ?? throw new DatasetException("image_dir", "is missing in a subset. Name the folder of its pictures.");
-            if (subset.NumRepeats < 1)
-                report.Add(new IgnoredPath(where, $"num_repeats is {subset.NumRepeats}"));
+            // K-21b: kohya counts repeats in training only, and so judges by folders that have none.
+            var judged = compat.ValidationVaries && table.ValidationSplit > 0 && (subset.MetadataFile ?? subset.ConditioningDataDir) is null;
+            if (subset.NumRepeats < 1) report.Add(new IgnoredPath(where, $"num_repeats is {subset.NumRepeats}"));
+            if (subset.NumRepeats < 1 && !judged) continue;
+            if (compat.MissingFoldersPassedOver && subset.MetadataFile is null && !Directory.Exists(where))
+                report.Add(new IgnoredPath(where, "it is no folder"));
             else if (read.Any(other => (other.Options.MetadataFile ?? other.Options.ImageDir) == where))
                 report.Add(new IgnoredPath(where, "it is named twice in the same dataset"));
-            else if (Read(subset) is { Pictures.Count: > 0 } found)
+            else if (Read(subset, table) is { Pictures.Count: > 0 } found)
                 read.Add(found);
             else
                 report.Add(new IgnoredPath(where, "it holds no picture"));
@@ -61,7 +65,7 @@ internal sealed class SubsetReader(Compat compat, ImageChecking checking, Datase
             report.AddDuplicates(paths);
     }
 
-    private ReadSubset Read(SubsetOptions options)
+    private ReadSubset Read(SubsetOptions options, DatasetOptions table)
     {
         var entries = options.MetadataFile is { } file
             ? MetadataFile.Read(file, options, compat)
@@ -77,7 +81,7 @@ internal sealed class SubsetReader(Compat compat, ImageChecking checking, Datase
             var caption = options.MetadataFile is null ? OwnCaption(path, options) : entries[i].Caption;
             if (options.Captioning is Captioning.Keyword) caption = null;
             else if (string.IsNullOrEmpty(caption)) without++;
-            pictures.Add(new(entries[i], caption ?? options.ClassTokens ?? "", header, options.MetadataFile is null ? null : tags ?? "", masks?.Of(path, header)));
+            pictures.Add(new(entries[i], caption ?? options.ClassTokens ?? "", header, options.MetadataFile is null ? null : tags ?? "", masks?.Of(path, header, table.EnableBucket)));
         }
         if (options.Captioning is Captioning.Keyword && string.IsNullOrWhiteSpace(options.ClassTokens))
             throw new DatasetException(options.MetadataFile ?? options.ImageDir!, "has no words to be called by. Name the folder like 10_sks cat, or give class_tokens.");

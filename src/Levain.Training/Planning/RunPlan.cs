@@ -94,6 +94,7 @@ public sealed record RunPlan
         {
             var dataset = Dataset.Build(settings.ToDatasetOptions(), settings.Compat, random, checking, progress, cancel);
             CheckCaptioning(settings, dataset, problems);
+            if (settings.Compat.PicturesFitExactly && settings.LatentCache is LatentCache.Off) CheckSizes(dataset, problems);
             if (!skipBroken)
                 foreach (var broken in dataset.Report.Broken) problems.Add(broken.Path, broken.Message, "Or let this run go on without it: --skip-broken.");
             return dataset;
@@ -124,6 +125,21 @@ public sealed record RunPlan
         foreach (var subset in dataset.Report.Subsets.Where(subset => subset is { WithoutCaption: > 0, IsReg: false }))
             if (dataset.Parts.SelectMany(part => part.Subsets).Any(used => used.Options.Captioning is Captioning.Finetune && (used.Options.MetadataFile ?? used.Options.ImageDir) == subset.Folder))
                 problems.Add(subset.Folder, $"has {Counted.Of(subset.WithoutCaption, "picture")} without a caption, and captioning is \"finetune\".", "Write captions for them, or use \"auto\", where the folder's words stand in.");
+    }
+
+    // K-51
+    private static void CheckSizes(Dataset dataset, Problems problems)
+    {
+        foreach (var part in dataset.Parts.Concat(dataset.Validation).Where(part => !part.Options.EnableBucket))
+        {
+            var size = part.Options.Resolution!.Value;
+            var others = part.Images.Where(image => image.ReadSize != size && !(image.ReadSize.Width >= size.Width && image.ReadSize.Height >= size.Height && IsCut(part.Subsets[image.Subset].Options, image))).ToList();
+            if (others.Count > 0)
+                problems.Add(others[0].Path, $"is {others[0].ReadSize} px, not {size}{(others.Count > 1 ? $" ({others.Count - 1} more do not fit either)" : "")}, which kohya refuses without buckets and cached latents.",
+                    "Give --enable_bucket or --cache_latents, or set compat = \"sound\" (levain kohya --sound).");
+        }
+
+        static bool IsCut(SubsetOptions options, DatasetImage image) => options.RandomCrop || options.FaceCropAugRange is not null && FaceBox.Of(image.Path) is { CentreX: > 0 };
     }
 
     private static List<string> Warn(RunSettings settings, Dataset dataset, RunLength length, NetworkSaves saves)
