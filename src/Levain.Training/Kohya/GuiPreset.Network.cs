@@ -86,6 +86,7 @@ public sealed partial class GuiPreset
         "mixed_precision" or "save_precision" => "fp16",
         "xformers" => "xformers",
         "max_token_length" => 75.0,
+        "max_timestep" => 1000.0,       // says no more than none would, but in the file's modelspec.timestep_range
         "multires_noise_discount" => 0.3,
         "noise_offset_type" => "Original",
         "loss_type" => "l2",

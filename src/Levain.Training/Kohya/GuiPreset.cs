@@ -23,7 +23,7 @@ public sealed partial class GuiPreset
         this.fields = fields;
         Trainer = fields.ContainsKey("LoRA_type") ? KohyaTrainers.Network
             : fields.ContainsKey("token_string") ? KohyaTrainers.TextualInversion
-            : fields.ContainsKey("image_folder") || fields.ContainsKey("train_dir") ? KohyaTrainers.FineTune
+            : fields.Keys.Any(name => name is "image_folder" or "train_dir" or "full_path" or "dataset_repeats") ? KohyaTrainers.FineTune
             : KohyaTrainers.DreamBooth;
     }
 
@@ -104,15 +104,18 @@ public sealed partial class GuiPreset
         var (steps, epochs, epoch) = (Number("max_train_steps"), Number("max_train_epochs"), Math.Max(1, Number("epoch")));
         used.UnionWith(["max_train_steps", "max_train_epochs", "epoch"]);
         if (epochs > 0) Add("max_train_epochs", epochs);
+        var halved = Trainer is KohyaTrainers.FineTune && Flag("flip_aug") && Text("dataset_config").Length == 0;
         if (steps > 0)
         {
-            Add("max_train_steps", steps);
+            Add("max_train_steps", halved ? Math.Ceiling(steps / 2) : steps);
+            if (halved) notes.Add($"max_train_steps = {Shown(steps)} is halved, as the form does with flip_aug.");
             if (epochs == 0 && epoch > 1) notes.Add($"epoch = {Shown(epoch)} counts for nothing, as in the form: max_train_steps = {Shown(steps)} decides.");
             return;
         }
         if (epochs > 0 || Text("dataset_config").Length > 0) return;
         if (CountedSteps(epoch) is { } counted)
         {
+            counted = halved ? Math.Ceiling(counted / 2) : counted;
             Add("max_train_steps", counted);
             notes.Add($"max_train_steps was 0: the form counts pictures × repeats ÷ batch × epochs, which gives {Shown(counted)}.");
             return;
@@ -123,14 +126,17 @@ public sealed partial class GuiPreset
 
     private double? CountedSteps(double epoch)
     {
-        var folder = Text("train_data_dir");
-        if (Trainer is KohyaTrainers.FineTune || !Directory.Exists(folder)) return null;
-        var pictures = Directory.EnumerateDirectories(folder).Sum(sub => Repeats(Path.GetFileName(sub)) * Directory.EnumerateFiles(sub).Count(IsCounted));
+        var listed = Trainer is KohyaTrainers.FineTune;
+        var folder = Text(listed ? "image_folder" : "train_data_dir");
+        if (!Directory.Exists(folder)) return null;
+        var pictures = listed ? Number("dataset_repeats") * Pictures(folder) : Directory.EnumerateDirectories(folder).Sum(sub => Repeats(Path.GetFileName(sub)) * Pictures(sub));
         var perStep = Math.Max(1, Number("train_batch_size")) * Math.Max(1, Number("gradient_accumulation_steps"));
         return pictures == 0 ? null : Math.Ceiling(pictures / perStep * epoch * (Text("reg_data_dir").Length > 0 ? 2 : 1));
     }
 
     private static int Repeats(string folder) => int.TryParse(folder.Split('_')[0], NumberStyles.None, CultureInfo.InvariantCulture, out var repeats) ? repeats : 0;
+
+    private static double Pictures(string folder) => Directory.EnumerateFiles(folder).Count(IsCounted);
 
     private static bool IsCounted(string file) => Path.GetExtension(file).ToLowerInvariant() is ".jpg" or ".jpeg" or ".png" or ".webp";
 
@@ -138,9 +144,9 @@ public sealed partial class GuiPreset
     {
         var (warmup, share) = (Number("lr_warmup_steps"), Number("lr_warmup"));
         used.UnionWith(["lr_warmup_steps", "lr_warmup"]);
-        if (Text("lr_scheduler") == "constant" && (warmup > 0 || share > 0)) notes.Add("The warm-up is left out: the scheduler is constant, which has none.");
+        if (Text("lr_scheduler") == "constant" && !Text("additional_parameters").Contains("--lr_scheduler") && (warmup > 0 || share > 0)) notes.Add("The warm-up is left out: the scheduler is constant, which has none.");
         else if (warmup > 0) Add("lr_warmup_steps", Math.Truncate(warmup));
-        else if (share > 0 && Text("dataset_config").Length > 0 && Number("max_train_steps") is > 0 and var steps) Add("lr_warmup_steps", Math.Round(share * Math.Truncate(steps) / 100));
+        else if (share > 0 && Trainer is KohyaTrainers.Network && Text("dataset_config").Length > 0 && Number("max_train_steps") is > 0 and var steps) Add("lr_warmup_steps", Math.Round(share * Math.Truncate(steps) / 100));
         else if (share > 0) Add("lr_warmup_steps", share / 100);
         Add("lr_scheduler_num_cycles", Text("lr_scheduler_num_cycles") == "" ? Math.Max(1, Number("epoch")) : Number("lr_scheduler_num_cycles"));
         Add("optimizer_type", fields["optimizer"]);
@@ -184,11 +190,14 @@ public sealed partial class GuiPreset
         // A token count of 75 is what the trainer does without the option, and it takes no such number.
         if (Number("max_token_length") > 75) Add("max_token_length", Number("max_token_length"));
         if (Text("sample_prompts").Trim().Length > 0) Add("sample_prompts", PromptsName);
-        // Percent of the run; the form's page for networks sets it to 0.
-        if (Trainer is KohyaTrainers.Network && Number("stop_text_encoder_training") != 0) notes.Add("stop_text_encoder_training counts for nothing: a network's text encoder is trained to the end.");
-        else if (Number("stop_text_encoder_training") is > 0 and var stop && Number("max_train_steps") is > 0 and var steps) Add("stop_text_encoder_training", Math.Ceiling(stop / 100 * steps));
+        // Percent on the form's page for DreamBooth, which hands the number over as a step; the other pages drop it.
+        if (Number("stop_text_encoder_training") is not 0 and var stop)
+        {
+            if (Trainer is KohyaTrainers.DreamBooth) Add("stop_text_encoder_training", stop);
+            notes.Add(Trainer is KohyaTrainers.DreamBooth ? $"stop_text_encoder_training = {Shown(stop)} is a step and no percentage: the form hands it over as it is." : "stop_text_encoder_training counts for nothing, as in the form.");
+        }
         Add("max_data_loader_n_workers", Number("max_data_loader_n_workers"));
-        if (Number("max_timestep") is not 0 and not 1000) Add("max_timestep", Number("max_timestep"));
+        Add("max_timestep", Number("max_timestep"));
         if (Text("save_model_as") is { Length: > 0 } form)
             Add("save_model_as", Trainer is KohyaTrainers.DreamBooth or KohyaTrainers.FineTune ? form == "same as source model" ? null : form : form is "ckpt" or "pt" ? form : "safetensors");
         used.UnionWith(["max_token_length", "sample_prompts", "stop_text_encoder_training", "max_data_loader_n_workers", "max_timestep", "save_model_as"]);

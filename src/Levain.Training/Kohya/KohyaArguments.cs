@@ -32,7 +32,7 @@ public static partial class KohyaArguments
         var line = KohyaCommandLine.Read(KohyaTrainerNames.Find(trainer), arguments, files, problems);
         Refuse(line, problems);
         foreach (var passed in line.Passed) notes?.Add(passed);
-        foreach (var idle in line.Idle) notes?.Add($"--{idle.Name} changes nothing here: {char.ToLowerInvariant(idle.Says[0])}{idle.Says[1..]}");
+        foreach (var idle in line.Idle) notes?.Add($"--{idle.Name} changes nothing here: {(idle.Says.StartsWith("Levain") ? "L" : char.ToLowerInvariant(idle.Says[0]))}{idle.Says[1..]}");
         var settings = Settings(line, files, problems, notes);
         if (line.Text("dataset_config") is { } config && (dataset = DatasetFile(config, files, problems)) is not null) settings = WithDatasets(settings, line, dataset, notes, problems);
         if (settings.Kohya is { ScaleWeightNorms: false }) notes?.Add($"--scale_weight_norms changes nothing here: kohya's {line.Text("network_module")} knows no limit of norms.");

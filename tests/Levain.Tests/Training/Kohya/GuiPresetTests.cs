@@ -72,6 +72,25 @@ public sealed class GuiPresetTests
     }
 
     [Fact]
+    public void A_fine_tune_preset_is_known_by_its_repeats_and_halves_its_steps_with_flips()
+    {
+        var preset = Preset(new { learning_rate = 1e-6, dataset_repeats = 10, flip_aug = true, max_train_steps = 7 });
+        Assert.Equal(KohyaTrainers.FineTune, preset.Trainer);
+        Assert.Contains("--max_train_steps=4", preset.Arguments);
+    }
+
+    [Fact]
+    public void DreamBooth_hands_over_where_the_text_encoder_stops_as_a_step()
+    {
+        Assert.Contains("--stop_text_encoder_training=50", Preset(new { learning_rate = 1e-6, stop_text_encoder_training = 50, max_train_steps = 10 }).Arguments);
+        Assert.DoesNotContain(Preset(new { token_string = "x", learning_rate = 1e-6, stop_text_encoder_training = 50 }).Arguments, word => word.StartsWith("--stop"));
+    }
+
+    [Fact]
+    public void A_warm_up_stays_where_the_schedule_is_named_by_hand() =>
+        Assert.Contains("--lr_warmup_steps=0.1", Preset(new { LoRA_type = "Standard", lr_scheduler = "constant", lr_warmup = 10, additional_parameters = "--lr_scheduler linear" }).Arguments);
+
+    [Fact]
     public void What_is_dropped_or_changed_is_told()
     {
         var preset = Preset(new { LoRA_type = "Standard", noise_offset_type = "Multires", noise_offset = 0.1, multires_noise_iterations = 6, huggingface_repo_id = "a/b", wandb_api_key = "k", epoch = 3, t5xxl_device = "cpu", gpu_ids = "0", enable_bucket = false });
