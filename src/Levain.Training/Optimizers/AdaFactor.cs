@@ -204,5 +204,5 @@ internal sealed unsafe class AdaFactorRule : UpdateRule
         }
     }
 
-    internal static double Rms(Tensor tensor) => tensor.norm().item<float>() / Math.Sqrt(tensor.numel());
+    internal static double Rms(Tensor tensor) => tensor.norm().to(ScalarType.Float64).item<double>() / Math.Sqrt(tensor.numel());
 }

@@ -7,10 +7,10 @@ namespace Levain.Training;
 
 public static partial class Optimizers
 {
-    private static readonly Uri eightBitPaper = new("https://arxiv.org/abs/2110.02861");
+    private static Uri EightBitPaper => new("https://arxiv.org/abs/2110.02861");
 
     /// <summary>AdamW whose moments are 8-bit blocks.</summary>
-    public static Optimizer AdamW8bit { get; } = new("AdamW8bit", "AdamW with a quarter of the memory: moments of 8 bits", eightBitPaper, new AdamW8bitOptions { MayBePaged = true })
+    public static Optimizer AdamW8bit { get; } = new("AdamW8bit", "AdamW with a quarter of the memory: moments of 8 bits", EightBitPaper, new AdamW8bitOptions { MayBePaged = true })
     {
         Class = "bitsandbytes.optim.adamw.AdamW8bit",
         Aliases = ["bitsandbytes.optim.AdamW8bit"],
@@ -18,21 +18,21 @@ public static partial class Optimizers
     };
 
     /// <summary>The same numbers as <see cref="AdamW8bit"/>; paging is for cards, whose memory spills.</summary>
-    public static Optimizer PagedAdamW8bit { get; } = new("PagedAdamW8bit", "AdamW8bit; networks are too small to be paged", eightBitPaper, new AdamW8bitOptions())
+    public static Optimizer PagedAdamW8bit { get; } = new("PagedAdamW8bit", "AdamW8bit; networks are too small to be paged", EightBitPaper, new AdamW8bitOptions())
     {
         Class = "bitsandbytes.optim.adamw.PagedAdamW8bit",
         Aliases = ["bitsandbytes.optim.PagedAdamW8bit"],
     };
 
     /// <summary>AdamW in bitsandbytes' order of operations.</summary>
-    public static Optimizer PagedAdamW { get; } = new("PagedAdamW", "AdamW that decays after the step; networks are too small to be paged", eightBitPaper, new AdamW8bitOptions { StateBits = AdamW8bitOptions.Full, BitsChosen = true })
+    public static Optimizer PagedAdamW { get; } = new("PagedAdamW", "AdamW that decays after the step; networks are too small to be paged", EightBitPaper, new AdamW8bitOptions { StateBits = AdamW8bitOptions.Full, BitsChosen = true })
     {
         Class = "bitsandbytes.optim.adamw.PagedAdamW",
         Aliases = ["bitsandbytes.optim.PagedAdamW"],
     };
 
     /// <summary>The same numbers as <see cref="PagedAdamW"/>.</summary>
-    public static Optimizer PagedAdamW32bit { get; } = new("PagedAdamW32bit", "PagedAdamW by another name", eightBitPaper, new AdamW8bitOptions { StateBits = AdamW8bitOptions.Full })
+    public static Optimizer PagedAdamW32bit { get; } = new("PagedAdamW32bit", "PagedAdamW by another name", EightBitPaper, new AdamW8bitOptions { StateBits = AdamW8bitOptions.Full })
     {
         Class = "bitsandbytes.optim.adamw.PagedAdamW32bit",
         Aliases = ["bitsandbytes.optim.PagedAdamW32bit"],

@@ -56,6 +56,28 @@ internal sealed unsafe partial class FactoredMoment
         return (numbers * row.div(row.mean([-1], keepdim: true)).rsqrt_().unsqueeze(-1)).mul_(column.rsqrt().unsqueeze(-2)).MoveToOuterDisposeScope();
     }
 
+    /// <summary>As <see cref="Divide"/> in torch's way: a share of the numbers' squares enters, and neither the rows' mean nor the moment's root counts as less than a floor.</summary>
+    /// <returns>A new tensor; the caller's scope owns it.</returns>
+    public Tensor DivideAbove(TrainedTensor tensor, Tensor numbers, double enters, double floor)
+    {
+        using var scope = NewDisposeScope();
+        var squares = numbers.square();
+        Tensor moment;
+        if (!IsFactored(tensor))
+        {
+            var kept = whole!.narrow(0, places[tensor].Row, tensor.Length).view([.. tensor.Shape]);
+            moment = kept.mul_(1 - enters).add_(squares, enters).clone();
+        }
+        else
+        {
+            var (row, column) = Of(tensor);
+            row.mul_(1 - enters).add_(squares.mean([-1]), enters);
+            column.mul_(1 - enters).add_(squares.mean([-2]), enters);
+            moment = (row.unsqueeze(-1) * column.unsqueeze(-2)).div_(row.mean([-1], keepdim: true).clamp_min_(floor).unsqueeze(-1));
+        }
+        return moment.clamp_min_(floor * floor).rsqrt_().mul_(numbers).MoveToOuterDisposeScope();
+    }
+
     private (Tensor Row, Tensor Column) Of(TrainedTensor tensor)
     {
         var (row, column) = places[tensor];

@@ -68,7 +68,7 @@ internal static class OptimizerAdvice
                 if (optimizer.MaxGradNorm != 0) yield return "AdaFactor limits its updates itself; with fixed rates max_grad_norm 0 suits it better.";
                 if (schedule.Type is not ScheduleType.ConstantWithWarmup) yield return "AdaFactor with fixed rates wants the schedule constant_with_warmup.";
                 break;
-            case SgdOptions or Sgd8bitOptions:
+            case SgdOptions or Sgd8bitOptions or AsgdOptions:
                 yield return $"{chosen.Name} is far too slow for networks: two thousand steps are not near enough. AdamW8bit is the usual choice.";
                 break;
             case LionOptions or Lion8bitOptions when highest >= HighLionRate:

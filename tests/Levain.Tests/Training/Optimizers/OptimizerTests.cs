@@ -95,6 +95,69 @@ public sealed class OptimizerTests(ITestOutputHelper output)
         Assert.True(Same(results[0], results[1]));
     }
 
+    [Theory]
+    [InlineData("bitsandbytes.optim.AdamW", "PagedAdamW")]
+    [InlineData("bitsandbytes.optim.AdamW32bit", "PagedAdamW32bit")]
+    [InlineData("bitsandbytes.optim.Lion32bit", "Lion")]
+    [InlineData("bitsandbytes.optim.PagedLion", "Lion")]
+    public void Names_of_one_rule_make_one_walk(string name, string other)
+    {
+        using var scope = NewDisposeScope();
+        using var frozen = no_grad();
+        using var one = new RecordedTrajectory(Problem, Optimizers.Named(name)!, Optimizers.Named(name)!.Defaults);
+        using var two = new RecordedTrajectory(Problem, Optimizers.Named(other)!, Optimizers.Named(other)!.Defaults);
+        for (var step = 1; step <= 3; step++)
+        {
+            one.Step(step);
+            two.Step(step);
+        }
+        Assert.All(one.Names, tensor => Assert.True(Same(one.Value(tensor), two.Value(tensor)), tensor));
+    }
+
+    // Where no floor is reached, torch's AdaFactor is the other's with a given rate; 1e-6: fp32.
+    [Fact]
+    public void Torchs_AdaFactor_steps_as_the_other_and_has_a_floor()
+    {
+        using var scope = NewDisposeScope();
+        using var frozen = no_grad();
+        using var torchs = new RecordedTrajectory(Problem, Optimizers.TorchAdaFactor, Optimizers.TorchAdaFactor.Defaults);
+        using var other = new RecordedTrajectory(Problem, Optimizers.AdaFactor, (AdaFactorOptions)Optimizers.AdaFactor.Defaults with { RelativeStep = false });
+        for (var step = 1; step <= 5; step++)
+        {
+            torchs.Step(step);
+            other.Step(step);
+        }
+        Assert.All(torchs.Names, tensor => Assert.InRange((torchs.Value(tensor) - other.Value(tensor)).abs().max().item<float>(), 0, 1e-6));
+
+        const double rate = 0.5, gradient = 1e-9, floor = 1e-7;
+        var (values, gradients) = (zeros(4, dtype: ScalarType.Float64), full(4, gradient, dtype: ScalarType.Float64));
+        var vector = new TrainedTensor(0, [4]);
+        using var rule = new TorchAdaFactorOptions { Eps = [floor, 1] }.Create(new(values, gradients, [new(rate, [vector])], rate));
+        rule.Step([new(0, rate, [new([vector], 1)])]);
+        Assert.Equal(-rate * gradient / floor, values[0].item<double>(), 12);
+    }
+
+    // torch.optim.ASGD, number by number: a step is as long as the one before has made it.
+    [Fact]
+    public void ASGD_shortens_its_steps()
+    {
+        using var scope = NewDisposeScope();
+        using var frozen = no_grad();
+        const double lambd = 0.1, alpha = 0.75, decay = 0.01;
+        var (values, gradients, tensor) = (full(3, 0.5, dtype: ScalarType.Float64), zeros(3, dtype: ScalarType.Float64), new TrainedTensor(0, [3]));
+        using var rule = new AsgdOptions { Lambd = lambd, Alpha = alpha, WeightDecay = decay }.Create(new(values, gradients, [new(0.2, [tensor])], 0.2));
+        var (p, length) = (0.5, 0.2);
+        foreach (var (rate, step) in new[] { (0.2, 1), (0.4, 2), (0.1, 3) })
+        {
+            var g = 0.3 * step;
+            gradients.fill_(g);
+            rule.Step([new(0, rate, [new([tensor], step)])]);
+            p = p * (1 - lambd * length) - (g + decay * p) * length;
+            length = rate / Math.Pow(1 + lambd * rate * step, alpha);
+            Assert.Equal(p, values[1].item<double>(), 1e-7);        // lengths are kept in fp32
+        }
+    }
+
     // An adapter begins with halves of zeros, whose partners have no gradient then.
     [Fact]
     public void Climbing_is_descending_turned_round()
