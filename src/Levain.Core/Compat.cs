@@ -26,6 +26,7 @@ public sealed record Compat
         MetadataDecides = true,
         LooseRegPassedOver = true,
         OnlyNetworksJudged = true,
+        OneFileForAll = true,
         MasksApart = true,
         WholeTableTrained = true,
         SnrBeforeZeroTerminal = true,
@@ -82,6 +83,9 @@ public sealed record Compat
 
     /// <summary>K-62: pictures set aside are looked at only where a network is trained.</summary>
     public bool OnlyNetworksJudged { get; init; }
+
+    /// <summary>K-64: latents that a run caches beside a picture hold for all its datasets, whatever size and way of resizing each asks for.</summary>
+    public bool OneFileForAll { get; init; }
 
     /// <summary>K-22: a dataset with mask pictures is never told of epochs and steps, so that captions dropped by epoch are always empty and warm-ups stand still; masks are brought to a bucket's size without the cut their picture gets; metadata says nothing of its folders.</summary>
     public bool MasksApart { get; init; }

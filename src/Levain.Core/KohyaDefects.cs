@@ -78,6 +78,7 @@ public static class KohyaDefects
         Repeats("K-61", "A folder of regularization pictures that is not there, or whose pictures lie in no numbered folder, is passed over.", "A missing folder is told; loose pictures are one subset.", nameof(Compat.LooseRegPassedOver)),
         Repeats("K-62", "train_db.py, fine_tune.py and train_textual_inversion.py set pictures aside where a dataset file says so, and never look at them.", "Whatever is trained is judged by them.", nameof(Compat.OnlyNetworksJudged)),
         new("K-63", "fine_tune.py reads alpha masks, and its loss never looks at them.", "Masks weight the loss whatever is trained.", DefectTreatment.Repeated),
+        Repeats("K-64", "Latents cached on disk for one dataset are taken for the others of the same pictures, whatever resolution these ask for.", "Every dataset has its own.", nameof(Compat.OneFileForAll)),
         Repeats("K-70", "train_db.py, fine_tune.py and train_textual_inversion.py draw samples with, and save, the point at which a schedule-free optimizer trains.", "Its average is drawn with and saved, as of a network.", nameof(Compat.TrainingPointSaved)),
         new("K-71", "Numbers that make no sense are computed with: with no timestep between --min_timestep and --max_timestep every picture has the upper one, and discounts, gammas and perturbations may lie beyond their range.", "They are refused.", DefectTreatment.Repeated),
         Repeats("K-72", "A run whose loss is no number, or that learns nothing, goes on to its end.", "It stops and says what helps.", nameof(Compat.TrainsOn)),

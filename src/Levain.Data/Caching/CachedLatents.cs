@@ -20,6 +20,9 @@ public sealed class CachedLatents : IDisposable
     private sealed record Job(int Image, PixelSize Size, Sample Upright, Sample? Mirrored, bool Alpha, string? Interpolation);
 
     private readonly Dictionary<(DatasetPart Part, int Image), Entry> entries = [];
+    private readonly Dictionary<string, Entry> byFile = [];             // K-64: what a kohya file holds after this run's last write
+    private readonly Dictionary<(DatasetPart Part, int Image), string> fileOf = [];
+    private readonly List<Entry> replaced = [];
 
     private readonly Compat compat;
 
@@ -64,6 +67,8 @@ public sealed class CachedLatents : IDisposable
                     progress?.Report(new("caching latents", cache.entries.Count, total));
                 }
             }
+            if (compat.OneFileForAll)
+                foreach (var (picture, path) in cache.fileOf) cache.entries[picture] = cache.byFile[path];
             return cache;
         }
         catch
@@ -78,7 +83,10 @@ public sealed class CachedLatents : IDisposable
     {
         using var scope = NewDisposeScope();
         var found = plan.Samples.Select(sample => entries[(part, sample.Image)]).ToList();
-        var latents = stack(plan.Samples.Zip(found, (sample, entry) => sample.Flipped ? entry.Flipped! : entry.Latents));
+        var sides = plan.Samples.Zip(found, (sample, entry) => sample.Flipped ? entry.Flipped! : entry.Latents).ToList();
+        if (sides.Find(side => !side.shape.SequenceEqual(sides[0].shape)) is not null)
+            throw new DatasetException(plan.Samples[0].Path, "shares a batch with pictures whose latents have another size: another dataset of the run has cached them, and kohya stops there (K-64). Cache in memory, or give each dataset pictures of its own.");
+        var latents = stack(sides);
         Tensor? masks = null;
         if (found.Any(entry => entry.Mask is not null) || plan.Samples.Any(sample => part.Images[sample.Image].Mask is not null))
             masks = stack(plan.Samples.Zip(found, (sample, entry) => MaskOf(part, plan, sample, entry)));
@@ -89,7 +97,7 @@ public sealed class CachedLatents : IDisposable
     private Tensor MaskOf(DatasetPart part, BatchPlan plan, Sample sample, Entry entry)
     {
         if (part.Images[sample.Image].Mask is not { } picture)
-            return entry.Mask is not { } mask ? ones(plan.Size.Height, plan.Size.Width) : sample.Flipped ? mask.flip(1) : mask;
+            return entry.Mask is not { } mask ? ones(entry.Latents.shape[1] * LatentSize.CellPixels, entry.Latents.shape[2] * LatentSize.CellPixels) : sample.Flipped ? mask.flip(1) : mask;
         var values = new float[plan.Size.Area];
         BatchReader.SpreadMask(BatchReader.ReadMask(part, sample, picture, plan.Size, compat), values);
         return tensor(values, [plan.Size.Height, plan.Size.Width]);
@@ -98,7 +106,7 @@ public sealed class CachedLatents : IDisposable
     /// <summary>Frees all latents.</summary>
     public void Dispose()
     {
-        foreach (var entry in entries.Values) entry.Dispose();
+        foreach (var entry in entries.Values.Concat(replaced)) entry.Dispose();
         entries.Clear();
     }
 
@@ -153,7 +161,9 @@ public sealed class CachedLatents : IDisposable
         {
             var entry = new Entry(latents[i].clone().DetachFromDisposeScope(), flipped?[i].clone().DetachFromDisposeScope(), masks[i]?.DetachFromDisposeScope());
             entries[(part, batch[i].Image)] = entry;
-            if (toKohyaFiles) WriteKohyaFile(part, batch[i], entry, encoder, compat);
+            if (!toKohyaFiles) continue;
+            WriteKohyaFile(part, batch[i], entry, encoder, compat);
+            Remember(part, batch[i], entry, encoder);
         }
     }
 
@@ -204,6 +214,13 @@ public sealed class CachedLatents : IDisposable
         foreach (var job in jobs)
         {
             var path = KohyaLatentFile.PathOf(job.Upright.Path, part.Images[job.Image].Size, encoder.FileEnding);
+            if (compat.OneFileForAll && byFile.TryGetValue(path, out var earlier) && (job.Mirrored is null || earlier.Flipped is not null) && (!job.Alpha || earlier.Mask is not null))
+            {
+                Found += job.Mirrored is null ? 1 : 2;
+                entries[(part, job.Image)] = earlier;
+                fileOf[(part, job.Image)] = path;
+                continue;
+            }
             if (KohyaLatentFile.Read(path, KeyOf(job.Upright, job, encoder, compat), job.Size.ToLatent(), job.Mirrored is not null, job.Alpha) is not { } file)
             {
                 left.Add(job);
@@ -212,10 +229,24 @@ public sealed class CachedLatents : IDisposable
             Found += job.Mirrored is null ? 1 : 2;
             entries[(part, job.Image)] = new(Keep(file.Latents, file.Shape), file.Flipped is { } flipped ? Keep(flipped, file.Shape) : null,
                 file.Mask is { } mask ? Keep(mask, [job.Size.Height, job.Size.Width]) : null);
+            Remember(part, job, entries[(part, job.Image)], encoder);
         }
         return left;
 
         static Tensor Keep(float[] values, long[] shape) => tensor(values, shape).DetachFromDisposeScope();
+    }
+
+    // What a file holds besides is left in it.
+    private void Remember(DatasetPart part, Job job, Entry entry, LatentEncoder encoder)
+    {
+        var path = KohyaLatentFile.PathOf(job.Upright.Path, part.Images[job.Image].Size, encoder.FileEnding);
+        if (byFile.TryGetValue(path, out var before))
+        {
+            replaced.AddRange([before, entry]);
+            entry = new(entry.Latents, entry.Flipped ?? before.Flipped, entry.Mask ?? before.Mask);
+        }
+        byFile[path] = entry;
+        fileOf[(part, job.Image)] = path;
     }
 
     private static void WriteKohyaFile(DatasetPart part, Job job, Entry entry, LatentEncoder encoder, Compat compat)

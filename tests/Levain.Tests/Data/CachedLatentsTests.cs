@@ -157,6 +157,30 @@ public sealed class CachedLatentsTests
     }
 
     [Fact]
+    public void Of_two_datasets_of_the_same_pictures_the_second_takes_the_first_s_latents_as_in_kohya()
+    {
+        using var folder = new TemporaryFolder();
+        File.Copy(Golden.Path("training", "dataset", "square", "1_sks cat", "s1.png"), Path.Combine(folder.Path, "s1.png"));
+        DatasetOptions Of(int side, bool flip) => new() { Resolution = new(side, side), Subsets = [new() { ImageDir = folder.Path, FlipAug = flip }] };
+        Assert.Equal(("8 8", 1, 1), Sides(Compat.Kohya, Of(64, false), Of(128, false)));
+        Assert.Equal(("16 16", 0, 3), Sides(Compat.Kohya, Of(64, false), Of(128, true)));     // what is missing is encoded anew, for both
+        Assert.Equal(("16 16", 2, 2), Sides(Compat.Kohya, Of(128, true), Of(64, true)));
+        Assert.Equal(("8 16", 0, 2), Sides(Compat.Kohya with { OneFileForAll = false }, Of(64, false), Of(128, false)));
+
+        (string, int, int) Sides(Compat compat, params DatasetOptions[] options)
+        {
+            foreach (var file in Directory.GetFiles(folder.Path, "*.npz")) File.Delete(file);
+            var dataset = Dataset.Build(options, compat, new(1));
+            using var latents = CachedLatents.Create(dataset.Parts, Encoder(), compat, LatentStorage.KohyaFiles);
+            return (string.Join(' ', dataset.Parts.Select(part =>
+            {
+                using var batch = latents.Read(part, new(0, 0, part.Buckets[0].Size, [new SampleDrawer(part, 1, cached: true, []).Draw(0, part.Buckets[0].Size, 1, 1, new(1))]));
+                return batch.Latents!.shape[2];
+            })), latents.Found, latents.Encoded);
+        }
+    }
+
+    [Fact]
     public void Numbers_are_drawn_alike_whether_latents_are_found_or_not()
     {
         using var folder = new TemporaryFolder();
