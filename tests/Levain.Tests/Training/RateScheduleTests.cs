@@ -121,6 +121,8 @@ public sealed class RateScheduleTests(ITestOutputHelper output)
         Assert.Equal(0.95, cycle.Momentum(0)!.Value, 12);
         Assert.Equal(0.85, cycle.Momentum(29)!.Value, 12);
         Assert.Equal(0.95, cycle.Momentum(99)!.Value, 12);
+        var byEpochs = new OneCycleLrOptions { MaxLr = 1e-3, Epochs = 4, StepsPerEpoch = 25 };
+        Assert.Equal((100, cycle.Rate(50, 1)), (byEpochs.Steps, byEpochs.Rate(50, 1)));
         Assert.Equal(0.8, new CyclicLrOptions { BaseLr = 0, MaxLr = 1, StepSizeUp = 10 }.Momentum(10)!.Value, 12);
     }
 

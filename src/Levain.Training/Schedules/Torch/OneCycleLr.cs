@@ -24,8 +24,14 @@ public sealed record OneCycleLrOptions : TorchScheduleOptions
     /// <summary>Highest rate; required. The optimizer's own is not looked at.</summary>
     public double? MaxLr { get; init; }
 
-    /// <summary>Steps of the cycle, at least those of the run; required.</summary>
+    /// <summary>Steps of the cycle, at least those of the run; required, unless they follow from <see cref="Epochs"/>.</summary>
     public int? TotalSteps { get; init; }
+
+    /// <summary>Epochs of the cycle, in place of its steps; null: not said.</summary>
+    public int? Epochs { get; init; }
+
+    /// <summary>Steps of one of <see cref="Epochs"/>; null: not said.</summary>
+    public int? StepsPerEpoch { get; init; }
 
     /// <summary>Share of the steps that rise, 0 to 1. Default 0.3.</summary>
     public double PctStart { get; init; } = 0.3;
@@ -52,13 +58,15 @@ public sealed record OneCycleLrOptions : TorchScheduleOptions
     public bool ThreePhase { get; init; }
 
     /// <inheritdoc/>
-    public override int? Steps => TotalSteps;
+    public override int? Steps => TotalSteps ?? (Epochs is > 0 && StepsPerEpoch is > 0 ? Epochs * StepsPerEpoch : null);
 
     /// <inheritdoc/>
     public override TorchScheduleOptions Map(TomlMap map) => this with
     {
         MaxLr = map.OptionalNumber("max_lr", MaxLr),
         TotalSteps = map.OptionalWhole("total_steps", TotalSteps),
+        Epochs = map.OptionalWhole("epochs", Epochs),
+        StepsPerEpoch = map.OptionalWhole("steps_per_epoch", StepsPerEpoch),
         PctStart = map.Number("pct_start", PctStart),
         AnnealStrategy = map.Choice("anneal_strategy", AnnealStrategy),
         CycleMomentum = map.Flag("cycle_momentum", CycleMomentum),
@@ -73,7 +81,7 @@ public sealed record OneCycleLrOptions : TorchScheduleOptions
     public override void Check(Problems problems)
     {
         problems.Require(MaxLr > 0, "max_lr", MaxLr is null ? "is not given with OneCycleLR." : $"is {MaxLr}.", "Give the highest rate: max_lr = 1e-3.");
-        problems.Require(TotalSteps >= 1, "total_steps", TotalSteps is null ? "is not given with OneCycleLR." : $"is {TotalSteps}.", "Give the steps of the run.");
+        problems.Require(Steps >= 1, "total_steps", TotalSteps is null ? "is not given with OneCycleLR." : $"is {TotalSteps}.", "Give the steps of the run, or epochs and steps_per_epoch.");
         problems.Require(PctStart is >= 0 and <= 1, "pct_start", $"is {PctStart}.", "Use 0 to 1.");
         problems.Require(DivFactor > 0, "div_factor", $"is {DivFactor}.", "Use a positive number; 25 is usual.");
         problems.Require(FinalDivFactor > 0, "final_div_factor", $"is {FinalDivFactor}.", "Use a positive number; 1e4 is usual.");
@@ -92,10 +100,11 @@ public sealed record OneCycleLrOptions : TorchScheduleOptions
     // Smith and Topin 2017, https://arxiv.org/abs/1708.07120, in two phases or three, as torch.optim.lr_scheduler counts them.
     private double At(int step, double start, double peak, double back, double end)
     {
-        var rise = PctStart * TotalSteps!.Value - 1;
+        var steps = Steps!.Value;
+        var rise = PctStart * steps - 1;
         (double Until, double From, double To)[] phases = ThreePhase
-            ? [(rise, start, peak), (2 * PctStart * TotalSteps.Value - 2, peak, back), (TotalSteps.Value - 1, back, end)]
-            : [(rise, start, peak), (TotalSteps.Value - 1, peak, end)];
+            ? [(rise, start, peak), (2 * PctStart * steps - 2, peak, back), (steps - 1, back, end)]
+            : [(rise, start, peak), (steps - 1, peak, end)];
         var begun = 0.0;
         for (var i = 0; ; i++)
         {
