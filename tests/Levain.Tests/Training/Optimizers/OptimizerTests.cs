@@ -137,6 +137,33 @@ public sealed class OptimizerTests(ITestOutputHelper output)
         Assert.Equal(-rate * gradient / floor, values[0].item<double>(), 12);
     }
 
+    // bitsandbytes' AdEMAMix, number by number, with both ramps.
+    [Fact]
+    public void AdEMAMix_mixes_a_fast_and_a_slow_mean()
+    {
+        using var scope = NewDisposeScope();
+        using var frozen = no_grad();
+        const double rate = 0.1, decay = 0.01, alpha = 5, eps = 1e-8, beta1 = 0.9, beta2 = 0.999, beta3 = 0.9999;
+        const int ramp = 4;
+        var (values, gradients, tensor) = (full(3, 0.5, dtype: ScalarType.Float32), zeros(3, dtype: ScalarType.Float32), new TrainedTensor(0, [3]));
+        using var rule = new AdEmaMixOptions { TAlpha = ramp, TBeta3 = ramp }.Create(new(values, gradients, [new(rate, [tensor])], rate));
+        var (p, fast, slow, square) = (0.5, 0.0, 0.0, 0.0);
+        for (var step = 1; step <= 6; step++)
+        {
+            var g = step % 2 == 0 ? 0.3 : -0.1;
+            gradients.fill_(g);
+            rule.Step([new(0, rate, [new([tensor], step)])]);
+            var done = step / (double)ramp;
+            var keep = Math.Min(Math.Exp(Math.Log(beta1) * Math.Log(beta3) / ((1 - done) * Math.Log(beta3) + done * Math.Log(beta1))), beta3);
+            fast = fast * beta1 + g * (1 - beta1);
+            slow = slow * keep + g * (1 - keep);
+            square = square * beta2 + g * g * (1 - beta2);
+            var mixed = fast / (1 - Math.Pow(beta1, step)) + Math.Min(step * alpha / ramp, alpha) * slow;
+            p = (p - rate * mixed / (Math.Sqrt(square) / Math.Sqrt(1 - Math.Pow(beta2, step)) + eps)) * (1 - rate * decay);
+            Assert.Equal(p, values[1].item<float>(), 1e-6);          // fp32, six steps
+        }
+    }
+
     // torch.optim.ASGD, number by number: a step is as long as the one before has made it.
     [Fact]
     public void ASGD_shortens_its_steps()
