@@ -62,7 +62,15 @@ internal sealed class TrainedNetwork : Trained
         settings.Network.MaxNorm is { } limit && (updated || compat.NormLimitEveryBatch) ? Network.ApplyMaxNorm(limit) : null;
 
     public override IReadOnlyList<KeyValuePair<string, double>> StepScalars(double loss, double average, (int Scaled, double Mean, double Max)? norms, IReadOnlyList<GroupRate> rates) =>
-        Levain.Training.StepScalars.Of(loss, average, norms, rates, compat.LogsNextRates, settings.Network.Train is TrainedPart.Unet);
+        Levain.Training.StepScalars.Of(loss, average, norms, Named(rates), compat.LogsNextRates, settings.Network.Train is TrainedPart.Unet);
+
+    // K-29: kohya's LoRA-FA gives its groups no names, and more than two are numbered, from 1 where the text encoder has one.
+    private IReadOnlyList<GroupRate> Named(IReadOnlyList<GroupRate> rates)
+    {
+        if (!compat.LogsNextRates || Network.Family != AdapterFamilies.LoraFa || rates.Count <= 2) return rates;
+        var first = settings.Network.Train is TrainedPart.Unet ? 0 : 1;
+        return [.. rates.Select((rate, i) => rate with { Name = $"group{i + first}" })];
+    }
 
     public override IReadOnlyList<KeyValuePair<string, double>> EpochScalars(double average, double epochSum, int batches) => [new("loss/epoch_average", average)];
 
