@@ -162,11 +162,16 @@ public sealed partial class GuiPreset
         if (unet == 0 && text != 0) words.Add("--network_train_text_encoder_only");
     }
 
-    // A preset holds both kinds of noise; only the chosen one counts.
+    // A preset holds both kinds of noise; on the page of LoRAs only the chosen one counts, the others hand both over.
     private void Noise()
     {
         var multires = Text("noise_offset_type") == "Multires";
         used.UnionWith(["noise_offset_type", "noise_offset", "adaptive_noise_scale", "noise_offset_random_strength", "multires_noise_iterations", "multires_noise_discount"]);
+        if (Trainer is not KohyaTrainers.Network)
+        {
+            foreach (var name in new[] { "noise_offset", "adaptive_noise_scale", "noise_offset_random_strength", "multires_noise_iterations", "multires_noise_discount" }) Given(name);
+            return;
+        }
         foreach (var name in multires ? new[] { "multires_noise_iterations", "multires_noise_discount" } : ["noise_offset", "adaptive_noise_scale", "noise_offset_random_strength"]) Given(name);
         if (multires && Number("noise_offset") != 0) notes.Add($"noise_offset = {Text("noise_offset")} counts for nothing: noise_offset_type is Multires.");
         if (!multires && Number("multires_noise_iterations") != 0) notes.Add($"multires_noise_iterations = {Text("multires_noise_iterations")} counts for nothing: noise_offset_type is Original.");

@@ -27,12 +27,13 @@ public static partial class KohyaArguments
         if (line.Trainer is KohyaTrainers.TextualInversion) return line.Text("save_model_as") switch { "safetensors" => ResultFormat.Safetensors, "ckpt" => ResultFormat.Ckpt, _ => ResultFormat.Pt };
         if (line.Trainer is KohyaTrainers.Network) return line.Text("save_model_as") switch { "ckpt" => ResultFormat.Ckpt, "pt" => ResultFormat.Pt, _ => ResultFormat.Auto };
         var safe = line.Flag("use_safetensors");
-        return line.Text("save_model_as") switch
+        return line.Text("save_model_as")?.ToLowerInvariant() switch
         {
             "safetensors" => ResultFormat.Safetensors,
             "ckpt" => safe ? ResultFormat.Safetensors : ResultFormat.Ckpt,
             "diffusers" => safe ? ResultFormat.Diffusers : ResultFormat.DiffusersBin,
             "diffusers_safetensors" => ResultFormat.Diffusers,
+            { } other => safe || other.Contains("safetensors") ? ResultFormat.Diffusers : ResultFormat.DiffusersBin,      // of a config file, whatever it says
             _ when Directory.Exists(line.Text("pretrained_model_name_or_path")) => safe ? ResultFormat.Diffusers : ResultFormat.DiffusersBin,
             _ => safe ? ResultFormat.Safetensors : ResultFormat.Ckpt,
         };

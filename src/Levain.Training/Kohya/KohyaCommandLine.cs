@@ -211,6 +211,7 @@ internal sealed class KohyaCommandLine
                 case long flag when option.Kind is OptionKind.Flag: given[key] = flag != 0; break;
                 case long whole when option.Kind is OptionKind.Number: given[key] = whole; break;
                 case string or long when option is { Standing: OptionStanding.NoEffect, Choices.Count: > 0 }: given[key] = entry.Value; break;     // only argparse knows choices
+                case string form when key == "save_model_as" && Trainer is KohyaTrainers.DreamBooth or KohyaTrainers.FineTune: given[key] = form; break;
                 case (long)ModelSettings.ShortCaption when key == "max_token_length": given[key] = entry.Value; break;
                 case bool flag when option.Kind is OptionKind.Flag: given[key] = flag; break;
                 // No parser has seen these: what is written with a point is a share, however large.

@@ -91,6 +91,14 @@ public sealed class GuiPresetTests
         Assert.Contains("--lr_warmup_steps=0.1", Preset(new { LoRA_type = "Standard", lr_scheduler = "constant", lr_warmup = 10, additional_parameters = "--lr_scheduler linear" }).Arguments);
 
     [Fact]
+    public void Both_kinds_of_noise_are_handed_over_but_on_the_page_of_LoRAs()
+    {
+        var words = Preset(new { learning_rate = 1e-6, noise_offset_type = "Original", noise_offset = 0.1, multires_noise_iterations = 6 }).Arguments;
+        Assert.Contains("--noise_offset=0.1", words);
+        Assert.Contains("--multires_noise_iterations=6", words);
+    }
+
+    [Fact]
     public void What_is_dropped_or_changed_is_told()
     {
         var preset = Preset(new { LoRA_type = "Standard", noise_offset_type = "Multires", noise_offset = 0.1, multires_noise_iterations = 6, huggingface_repo_id = "a/b", wandb_api_key = "k", epoch = 3, t5xxl_device = "cpu", gpu_ids = "0", enable_bucket = false });

@@ -294,6 +294,15 @@ public sealed class KohyaArgumentsTests(ITestOutputHelper output)
         ReadFile("dynamo_backend = \"no\"");
     }
 
+    // The form's word for "as the base" is none that kohya knows.
+    [Fact]
+    public void A_config_file_may_name_any_form_of_a_whole_model()
+    {
+        var (settings, problems) = KohyaArguments.Read(["--pretrained_model_name_or_path", "m.safetensors", "--train_data_dir", "d", "--config_file", "c"], "train_db.py", _ => "save_model_as = \"same as source model\"");
+        Assert.Empty(problems.All);
+        Assert.Equal(ResultFormat.DiffusersBin, settings.Output.Format);
+    }
+
     [Fact]
     public void A_thumbnail_may_be_a_data_url_or_missing()
     {
