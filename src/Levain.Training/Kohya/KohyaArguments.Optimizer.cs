@@ -30,7 +30,7 @@ public static partial class KohyaArguments
             MaxGradNorm = line.Number("max_grad_norm")!.Value,
         };
         if (chosen is not null && problems.All.Count == before)
-            optimizer = optimizer with { Options = PythonArguments.Read(made, "--optimizer_args", chosen.Name, chosen.Defaults, static (options, map) => options.Map(map), problems) };
+            optimizer = optimizer with { Options = PythonArguments.Read(made.Select(pair => KeyValuePair.Create(chosen.Renamed.GetValueOrDefault(pair.Key, pair.Key), pair.Value)), "--optimizer_args", chosen.Name, chosen.Defaults, static (options, map) => options.Map(map), problems) };
         problems.Require(known || !optimizer.Options.MakesRates, "--optimizer_args", $"lacks relative_step=False, and kohya gives {type} a learning rate besides.", "Give it, or write Adafactor, where kohya sees to it.");
         return (optimizer, [.. made.Select(pair => KeyValuePair.Create(pair.Key, PythonText.Str(pair.Value)))]);
     }

@@ -13,6 +13,7 @@ public static partial class Optimizers
         Class = "pytorch_optimizer.optimizer.adan.Adan",
         Aliases = ["pytorch_optimizer.Adan"],
         ByPathInKohya = true,
+        Renamed = new Dictionary<string, string> { ["max_grad_norm"] = "clip_norm" },
     };
 }
 
@@ -31,16 +32,20 @@ public sealed record AdanOptions : OptimizerOptions
     /// <summary>Decays before the step, as AdamW, rather than after it. Default off.</summary>
     public bool WeightDecouple { get; init; }
 
+    /// <summary>Longest gradient of all groups together, after what <c>max_grad_norm</c> has left; 0: no limit. Default 0.</summary>
+    public double ClipNorm { get; init; }
+
     /// <inheritdoc/>
     public override OptimizerOptions Map(TomlMap map)
     {
-        map.TakeOthers("use_gc", "adanorm", "adanorm_r", "max_grad_norm");
+        map.TakeOthers("use_gc", "adanorm", "adanorm_r");
         return this with
         {
             Betas = map.Numbers("betas", Betas)!,
             Eps = map.Number("eps", Eps),
             WeightDecay = map.Number("weight_decay", WeightDecay),
             WeightDecouple = map.Flag("weight_decouple", WeightDecouple),
+            ClipNorm = map.Number("clip_norm", ClipNorm),
             Maximize = map.Flag("maximize", Maximize),
         };
     }
@@ -51,6 +56,7 @@ public sealed record AdanOptions : OptimizerOptions
         CheckBetas(problems, Betas, count: 3);
         CheckEpsilon(problems, Eps);
         CheckDecay(problems, WeightDecay);
+        problems.Require(ClipNorm >= 0, "clip_norm", $"is {ClipNorm}.", "Use 0 or more; 0 clips nothing.");
     }
 
     /// <inheritdoc/>
@@ -74,6 +80,7 @@ internal sealed class AdanRule : UpdateRule
     {
         var t = ++done.Value;
         var (beta1, beta2, beta3) = (Momentum ?? options.Betas[0], options.Betas[1], options.Betas[2]);
+        var scale = options.ClipNorm == 0 ? 1 : Math.Min(1, options.ClipNorm / (Math.Sqrt(Run(new Squares(), [], groups.SelectMany(group => group.Runs.Select(run => run.Range))).First) + options.Eps));
         // pytorch-optimizer notes the first gradient before it turns it round: climbing begins with twice its length as the change.
         var begin = options.Maximize ? 2 : 0;
         foreach (var group in groups)
@@ -82,12 +89,12 @@ internal sealed class AdanRule : UpdateRule
                 var decay = group.Rate * options.WeightDecay;
                 var (first, after) = options.WeightDecouple ? (1 - decay, 1.0) : (1.0, 1 + decay);
                 Run(new Ahead(beta1, beta2, beta3, options.Eps, group.Rate / (1 - Math.Pow(beta1, t)), group.Rate * beta2 / (1 - Math.Pow(beta2, t)),
-                    Math.Sqrt(1 - Math.Pow(beta3, t)), first, after, run.Update > 1 ? 1 : begin), [mean, difference, square, before], [run.Range]);
+                    Math.Sqrt(1 - Math.Pow(beta3, t)), first, after, run.Update > 1 ? 1 : begin, scale), [mean, difference, square, before], [run.Range]);
             }
     }
 
     // Earlier is 0 where there is no earlier gradient to compare with.
-    private readonly struct Ahead(double beta1, double beta2, double beta3, double eps, double meanRate, double differenceRate, double correction, double first, double after, double earlier) : IElementRule
+    private readonly struct Ahead(double beta1, double beta2, double beta3, double eps, double meanRate, double differenceRate, double correction, double first, double after, double earlier, double scale) : IElementRule
     {
         public static Streams Reads => Streams.Parameter | Streams.Gradient | Streams.A | Streams.B | Streams.C | Streams.D;
         public static Streams Writes => Streams.Parameter | Streams.A | Streams.B | Streams.C | Streams.D;
@@ -95,12 +102,13 @@ internal sealed class AdanRule : UpdateRule
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply<L>(ref Element<L> x) where L : struct, ILanes<L>
         {
-            var change = (x.G - x.D) * earlier;
-            var ahead = x.G + change * beta2;
-            x.A = x.A * beta1 + x.G * (1 - beta1);
+            var g = x.G * scale;
+            var change = (g - x.D) * earlier;
+            var ahead = g + change * beta2;
+            x.A = x.A * beta1 + g * (1 - beta1);
             x.B = x.B * beta2 + change * (1 - beta2);
             x.C = x.C * beta3 + ahead * ahead * (1 - beta3);
-            x.D = x.G;
+            x.D = g;
             x.P = (x.P * first - (x.A * meanRate + x.B * differenceRate) / (L.Root(x.C) * (1 / correction) + eps)) * (1 / after);
         }
     }

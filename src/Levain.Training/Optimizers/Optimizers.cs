@@ -57,6 +57,9 @@ public sealed record Optimizer(string Name, string Summary, Uri Source, Optimize
     /// <summary>Arguments that kohya gives itself where it knows the name, and that nobody else may give then.</summary>
     public IReadOnlyList<string> GivenByKohya { get; init; } = [];
 
+    /// <summary>Arguments that have another name in run files, where theirs means something else; by their name in Python.</summary>
+    public IReadOnlyDictionary<string, string> Renamed { get; init; } = new Dictionary<string, string>();
+
     /// <summary>Whether a learning rate of 0 is refused.</summary>
     public bool NeedsRate { get; init; }
 

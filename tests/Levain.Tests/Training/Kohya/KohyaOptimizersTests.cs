@@ -22,7 +22,7 @@ public sealed class KohyaOptimizersTests
     [InlineData("SGD --optimizer_args maximize=True fused=None")]
     [InlineData("AdamW --optimizer_args amsgrad=None")]
     [InlineData("pytorch_optimizer.CAME --optimizer_args ams_bound=True anything=1")]
-    [InlineData("pytorch_optimizer.Adan --optimizer_args maximize=False foreach=True anything=1")]
+    [InlineData("pytorch_optimizer.Adan --optimizer_args max_grad_norm=0.5 maximize=False foreach=True anything=1")]
     [InlineData("PagedAdamW32bit --optimizer_args optim_bits=8 amsgrad=True")]
     [InlineData("AdamW8bit --optimizer_args is_paged=True")]
     [InlineData("bitsandbytes.optim.SGD8bit --optimizer_args momentum=0.9 nesterov=True")]

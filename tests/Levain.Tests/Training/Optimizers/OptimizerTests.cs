@@ -137,6 +137,29 @@ public sealed class OptimizerTests(ITestOutputHelper output)
         Assert.Equal(-rate * gradient / floor, values[0].item<double>(), 12);
     }
 
+    // A gradient that is cut before the step is a shorter gradient.
+    [Fact]
+    public void Adan_clips_over_all_groups()
+    {
+        using var scope = NewDisposeScope();
+        using var frozen = no_grad();
+        const double limit = 0.5;
+        Tensor walk(bool clips)
+        {
+            TrainedTensor[] tensors = [new(0, [8]), new(8, [4])];
+            var (values, gradients) = (Synth.Input("clip.p", 12), zeros(12));
+            using var rule = new AdanOptions { ClipNorm = clips ? limit : 0, Eps = 0 }.Create(new(values, gradients, [.. tensors.Select(tensor => new TrainedGroup(0.01, [tensor]))], 0.01));
+            for (var step = 1; step <= 3; step++)
+            {
+                gradients.copy_(Synth.Input($"clip.g{step}", 12));
+                if (!clips) gradients.mul_(limit / gradients.norm().item<float>());
+                rule.Step([.. tensors.Select((tensor, i) => new GroupStep(i, 0.01, [new([tensor], step)]))]);
+            }
+            return values;
+        }
+        Assert.InRange((walk(true) - walk(false)).abs().max().item<float>(), 0, 1e-6);      // fp32, three steps
+    }
+
     // bitsandbytes' AdEMAMix, number by number, with both ramps.
     [Fact]
     public void AdEMAMix_mixes_a_fast_and_a_slow_mean()
