@@ -30,13 +30,18 @@ public sealed class ReplayTests(ITestOutputHelper output)
         var (pictures, results) = (Path.Combine(folder.Path, "dataset"), Path.Combine(folder.Path, "out"));
         CopyFolder(Golden.Path("training", "dataset"), pictures);
         var (settings, problems) = RecordedRuns.Read(recorded, "/models/$MODEL.safetensors", results, pictures, folder.Path);
-        Assert.True(problems.Any || !recorded.TryGetProperty("error", out _), $"{name}: kohya stops on an exception there, and nothing says so.");
+        if (!problems.Any) settings = settings with { Model = settings.Model with { Base = TinyModel.Of(recorded.GetProperty("model").GetString()!) } };
+        if (!problems.Any && recorded.TryGetProperty("error", out _))
+        {
+            // Some exceptions wait on the way, where only the plan sees them.
+            using var random = new RunRandom(settings.Training.Seed!.Value);
+            Assert.True(RunPlan.Make(settings, problems, random.Python) is null, $"{name}: kohya stops on an exception there, and nothing says so.");
+        }
         if (problems.Any)
         {
             output.WriteLine($"{name}: refused. {string.Join(" ", problems.All)}");
             return;
         }
-        settings = settings with { Model = settings.Model with { Base = TinyModel.Of(recorded.GetProperty("model").GetString()!) } };
         if (settings.Snapshots.KohyaResume is { } state) MakeBeforehand(state, folder.Path, pictures);
         var replay = Replay.Run(name, recorded, settings);
         using (var file = TensorFile.Open(Path.Combine(results, settings.Output.Name + ".safetensors")))
