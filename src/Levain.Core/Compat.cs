@@ -36,6 +36,7 @@ public sealed record Compat
         NormLimitEveryBatch = true,
         MissingFoldersPassedOver = true,
         PicturesFitExactly = true,
+        SlashHidesName = true,
         OneCycleFreezes = true,
         TrainingPointSaved = true,
         TrainsOn = true,
@@ -124,6 +125,9 @@ public sealed record Compat
 
     /// <summary>K-51: without buckets and cached latents, pictures of another size than the resolution are refused unless they are cut at random or around a face.</summary>
     public bool PicturesFitExactly { get; init; }
+
+    /// <summary>K-52: a folder that a dataset file names with a slash at the end has no name in the metadata.</summary>
+    public bool SlashHidesName { get; init; }
 
     /// <summary>L-01: LyCORIS' presets attn-mlp and unet-transformer-only adapt the two layers of the time embedding too.</summary>
     public bool LycorisTimeEmbedding { get; init; }

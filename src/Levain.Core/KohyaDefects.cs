@@ -74,6 +74,7 @@ public static class KohyaDefects
         Never("K-45", "A run without a seed cannot be resumed in the same order.", "The seed that was drawn is part of a snapshot."),
         Repeats("K-50", "A folder of pictures that is not there is passed over, and the run trains on the others.", "The missing folder is told.", nameof(Compat.MissingFoldersPassedOver)),
         Repeats("K-51", "Without buckets and cached latents, a picture of another size than the resolution stops the run, unless it is cut at random or around a face.", "It is resized and cut in the middle.", nameof(Compat.PicturesFitExactly)),
+        Repeats("K-52", "A folder that a dataset file names with a slash at the end has no name in the metadata.", "It has its own.", nameof(Compat.SlashHidesName)),
         Repeats("K-60", "A metadata file's image_size decides a picture's bucket whatever size it has; of pictures that two metadata files of a dataset call the same only the last is used, in the first's place.", "Sizes come from the pictures, and all are used.", nameof(Compat.MetadataDecides)),
         Repeats("K-61", "A folder of regularization pictures that is not there, or whose pictures lie in no numbered folder, is passed over.", "A missing folder is told; loose pictures are one subset.", nameof(Compat.LooseRegPassedOver)),
         Repeats("K-62", "train_db.py, fine_tune.py and train_textual_inversion.py set pictures aside where a dataset file says so, and never look at them.", "Whatever is trained is judged by them.", nameof(Compat.OnlyNetworksJudged)),

@@ -85,7 +85,8 @@ internal sealed class SubsetReader(Compat compat, ImageChecking checking, Datase
         }
         if (options.Captioning is Captioning.Keyword && string.IsNullOrWhiteSpace(options.ClassTokens))
             throw new DatasetException(options.MetadataFile ?? options.ImageDir!, "has no words to be called by. Name the folder like 10_sks cat, or give class_tokens.");
-        var name = Path.GetFileName(Path.TrimEndingDirectorySeparator(options.MetadataFile ?? options.ImageDir!));
+        if (!compat.SlashHidesName && options.ImageDir is { } folder) options = options with { ImageDir = Path.TrimEndingDirectorySeparator(folder) };
+        var name = Path.GetFileName(options.MetadataFile ?? options.ImageDir!);
         report.Add(new SubsetReport(options.MetadataFile ?? options.ImageDir!, pictures.Count, options.NumRepeats, options.IsReg, without, options.ClassTokens));
         return new(options, name, pictures);
     }

@@ -61,8 +61,8 @@ public static partial class KohyaArguments
     {
         if (text is null) return null;
         var sides = text.Split(',').Select(Double).ToList();
-        if (sides.Count == 2 && sides.All(side => side is not null)) return [.. sides.Select(side => side!.Value)];
-        problems.Add("--face_crop_aug_range", $"is \"{text}\".", "Write two numbers: 1.0,2.0.");
+        if (sides is [{ } low, { } high] && low <= high) return [.. sides.Select(side => side!.Value)];
+        problems.Add("--face_crop_aug_range", $"is \"{text}\".", "Write two numbers, the smaller first: 1.0,2.0.");
         return null;
     }
 

@@ -91,7 +91,7 @@ internal static class DatasetMetadata
             new("caption_suffix", options.CaptionSuffix),
             new("resize_interpolation", options.ResizeInterpolation),
         ];
-        if (options.ImageDir is not null) facts.Add(new("image_dir", Path.GetFileName(Path.TrimEndingDirectorySeparator(options.ImageDir))));
+        if (options.ImageDir is not null) facts.Add(new("image_dir", Path.GetFileName(options.ImageDir)));
         if (options.MetadataFile is { } metadata) facts.Add(new("metadata_file", Path.GetFileName(metadata)));
         else facts.AddRange([new("class_tokens", options.ClassTokens), new("is_reg", options.IsReg)]);
         return facts;

@@ -55,6 +55,14 @@ public sealed class LenientFolderTests : IDisposable
     }
 
     [Fact]
+    public void A_slash_at_the_end_hides_a_folders_name_with_the_switch_alone()
+    {
+        var options = Of(new() { ImageDir = Pictures("a", Square) + Path.DirectorySeparatorChar }, new() { ImageDir = Pictures("b", Square) });
+        Assert.Equal(["", "b"], Dataset.Build([options], Compat.Kohya, new(1)).Parts[0].Subsets.Select(subset => subset.Name));
+        Assert.Equal(["a", "b"], Dataset.Build([options], Compat.Sound, new(1)).Parts[0].Subsets.Select(subset => subset.Name));
+    }
+
+    [Fact]
     public void A_mask_may_have_another_size_without_buckets_with_the_switch_alone()
     {
         var subset = new SubsetOptions { ImageDir = Pictures("a", Square), ConditioningDataDir = Pictures("k", Wide) };

@@ -265,6 +265,8 @@ public sealed class DatasetFileSchemaTests
     [InlineData(DreamBooth, "--masked_loss --train_data_dir d", "--masked_loss")]
     [InlineData(DreamBooth, "--train_data_dir d", null)]
     [InlineData(NetworkTrainer, "--masked_loss --train_data_dir d", null)]
+    [InlineData(NetworkTrainer, "--train_data_dir d --face_crop_aug_range 1.0,2.0", null)]
+    [InlineData(NetworkTrainer, "--train_data_dir d --face_crop_aug_range 2.0,1.0", "--face_crop_aug_range")]
     [InlineData(NetworkTrainer, "--in_json m.json", "--in_json")]
     [InlineData(FineTune, "--in_json m.json", "--in_json")]
     [InlineData(FineTune, "--in_json m.json --train_data_dir d", null)]
