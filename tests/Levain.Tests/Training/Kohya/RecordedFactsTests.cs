@@ -32,11 +32,16 @@ public sealed class RecordedFactsTests(ITestOutputHelper output)
                 refused++;
                 continue;
             }
-            count++;
             settings = settings with { Snapshots = settings.Snapshots with { KohyaResume = null } };        // no state lies here
             HollowBase.At(settings.Model.Base!);       // the recorded bases are synthetic and large; here only a header is read
             var again = new Problems();
             var plan = RunPlan.Make(settings, again, new PythonRandom(settings.Training.Seed!.Value));
+            if (plan is null && run.TryGetProperty("error", out _))        // kohya comes to grief only on its way
+            {
+                refused++;
+                continue;
+            }
+            count++;
             Assert.True(plan is not null, $"{name}: {string.Join('\n', again.All)}");
             yield return (name, run, plan);
         }
