@@ -24,6 +24,7 @@ public sealed partial class Run
                 throw new RunException($"{path} holds a network of {snapshot.NetworkValues.numel():N0} numbers, and this run trains {trained.Values.numel():N0}. Give the options that it was trained with.");
             trained.Values.copy_(snapshot.NetworkValues);
             trained.Forget();
+            ema?.Values.copy_(snapshot.Slots.GetValueOrDefault(NetworkAverage.Slot) ?? snapshot.NetworkValues);
             updater.Restore(snapshot.Slots, snapshot.NetworkGradients, snapshot.At.Updates ?? snapshot.At.Step);
             random.Restore(snapshot.Random.Python, snapshot.Random.Torch);
             made = snapshot.At.Step;

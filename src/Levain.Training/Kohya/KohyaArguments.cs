@@ -172,7 +172,9 @@ public static partial class KohyaArguments
                 SkipDone = line.Flag("skip_until_initial_step"),
                 InitialStep = line.Whole("initial_step"),
                 InitialEpoch = line.Whole("initial_epoch"),
-                Keep = line.Whole("save_last_n_epochs_state") ?? line.Whole("save_last_n_steps_state") ?? line.Whole("save_last_n_epochs") ?? int.MaxValue,
+                Keep = int.MaxValue,
+                KeepLastSteps = Positive(line, "save_last_n_steps_state") ?? Positive(line, "save_last_n_steps"),
+                KeepLastEpochs = Positive(line, "save_last_n_epochs_state") ?? Positive(line, "save_last_n_epochs"),
             },
             Samples = Samples(line, files, problems, notes),
             Log = new()
@@ -266,6 +268,8 @@ public static partial class KohyaArguments
     }
 
     private static IEnumerable<(string Name, object? Value)> Literals(KohyaCommandLine line, string option, Problems problems)
+    private static int? Positive(KohyaCommandLine line, string name) => line.Whole(name) is > 0 and var number ? number : null;
+
     {
         foreach (var word in line.Texts(option) ?? [])
         {

@@ -20,6 +20,12 @@ public sealed record SnapshotSettings
     /// <summary>Newest snapshots kept; older ones are deleted. Default 2.</summary>
     public int Keep { get; init; } = 2;
 
+    /// <summary>Deletes the snapshot beside a file saved by step when it is more than so many steps old, as <see cref="OutputSettings.KeepLastSteps"/> does with files; null: <see cref="Keep"/> alone decides.</summary>
+    public int? KeepLastSteps { get; init; }
+
+    /// <summary>Deletes the snapshot beside a file saved by epoch when it is so many saves old, as <see cref="OutputSettings.KeepLastEpochs"/> does with files; null: <see cref="Keep"/> alone decides.</summary>
+    public int? KeepLastEpochs { get; init; }
+
     /// <summary>Goes on from this snapshot in kohya's way, with its mistakes: steps are counted anew and pictures come in another order. Only with <c>compat = "kohya"</c>; <c>--resume</c> goes on as if there had been no stop.</summary>
     public string? KohyaResume { get; init; }
 
@@ -40,6 +46,8 @@ public sealed record SnapshotSettings
         WithSaves = map.Flag("with_saves", snapshots.WithSaves),
         AtEnd = map.Flag("at_end", snapshots.AtEnd),
         Keep = map.Whole("keep", snapshots.Keep),
+        KeepLastSteps = map.OptionalWhole("keep_last_steps", snapshots.KeepLastSteps),
+        KeepLastEpochs = map.OptionalWhole("keep_last_epochs", snapshots.KeepLastEpochs),
         KohyaResume = map.OptionalPath("kohya_resume", snapshots.KohyaResume),
         SkipDone = map.Flag("skip_done", snapshots.SkipDone),
         InitialStep = map.OptionalWhole("initial_step", snapshots.InitialStep),
@@ -59,6 +67,8 @@ public sealed record SnapshotSettings
         OutputSettings.Every(problems, "initial_epoch", InitialEpoch);
         OutputSettings.Every(problems, "every_steps", EverySteps);
         OutputSettings.Every(problems, "every_epochs", EveryEpochs);
+        OutputSettings.Every(problems, "keep_last_steps", KeepLastSteps);
+        OutputSettings.Every(problems, "keep_last_epochs", KeepLastEpochs);
         problems.Require(Keep >= 1, "keep", $"is {Keep}.", "Use 1 or more; 2 survives a stop while a snapshot is written.");
     }
 }

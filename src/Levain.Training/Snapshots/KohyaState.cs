@@ -12,7 +12,10 @@ internal static partial class KohyaState
         if (File.Exists(path)) return path;
         if (Directory.Exists(path) && new SnapshotFolder(path, 1).Newest is { } newest) return newest;
         if (Name().Match(Path.GetFileName(Path.TrimEndingDirectorySeparator(path))) is not { Success: true } name) return null;
-        var folder = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(path))!, name.Groups["name"].Value + "-snapshots");
+        string Folder(string of) => Path.Combine(Path.GetDirectoryName(Path.GetFullPath(path))!, of + "-snapshots");
+        var folder = Folder(name.Groups["name"].Value);
+        // Without an output name kohya calls states "at" a step, of an "epoch" and "last"; ours lie together.
+        if (!Directory.Exists(folder) && name.Groups["name"].Value == (name.Groups["step"].Success ? "at" : name.Groups["epoch"].Success ? "epoch" : null)) folder = Folder("last");
         if (!Directory.Exists(folder)) return null;
         if (name.Groups["step"] is { Success: true } step) return First(folder, $"step{step.Value}-*.safetensors");
         // The state of an epoch is taken when the next one begins.
@@ -23,7 +26,9 @@ internal static partial class KohyaState
     /// <summary>Whether a folder is a state written by kohya itself.</summary>
     public static bool IsKohyas(string path) => File.Exists(Path.Combine(path, "train_state.json"));
 
-    private static string? First(string folder, string pattern) => Directory.EnumerateFiles(folder, pattern).Order(StringComparer.Ordinal).LastOrDefault();
+    // Of a step that ends an epoch there may be two: the one taken right after it counts.
+    private static string? First(string folder, string pattern) => Directory.EnumerateFiles(folder, pattern)
+        .OrderByDescending(file => file.EndsWith("-000000.safetensors", StringComparison.Ordinal)).ThenBy(file => file, StringComparer.Ordinal).LastOrDefault();
 
     [GeneratedRegex(@"^(?<name>.+?)(-step(?<step>\d{8})|-(?<epoch>\d{6}))?-state$", RegexOptions.ExplicitCapture)]
     private static partial Regex Name();

@@ -104,6 +104,7 @@ internal sealed class RunSnapshots
         {
             var path = folder.Add(snapshot);
             events?.Report(new SnapshotSaved(path, snapshot.At.Step));
+            Rotate(snapshot.At);
             return path;
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
@@ -112,5 +113,18 @@ internal sealed class RunSnapshots
             events?.Report(new RunWarned($"The snapshot of step {snapshot.At.Step} could not be written: {failure.Message} ({kept}). The run goes on; make room in {folder.Path}."));
             return null;
         }
+    }
+
+    // kohya's rotation of states, in which those by step and those by epoch do not meet.
+    private void Rotate(RunState at)
+    {
+        var asked = plan.Settings.Snapshots;
+        if (at.Batch > 0)
+        {
+            if (asked.KeepLastSteps is not { } steps || plan.Settings.Output.SaveEverySteps is not { } every || at.Step % every != 0) return;
+            var old = at.Step - steps - 1;
+            if (old - old % every is > 0 and var step) folder.Remove(step: step);
+        }
+        else if (at.Epoch <= plan.Length.Epochs && asked.KeepLastEpochs is { } epochs && plan.Saves.EveryEpochs is { } every && (at.Epoch - 1) % every == 0) folder.Remove(epoch: at.Epoch - 1 - every * epochs);
     }
 }

@@ -45,16 +45,25 @@ internal sealed class SnapshotFolder
         return path;
     }
 
+    /// <summary>Removes snapshots taken after a step within an epoch, or at an epoch's end.</summary>
+    public void Remove(int? step = null, int? epoch = null)
+    {
+        var (file, atEnd) = step is not null ? ($"step{step:D8}-*", false) : ($"step*-{epoch + 1:D4}-000000", true);
+        foreach (var old in new DirectoryInfo(Path).EnumerateFiles(file + Extension).Where(old => old.Name.EndsWith("-000000" + Extension, StringComparison.Ordinal) == atEnd)) Delete(old);
+    }
+
     private void RemoveOld(string newest)
     {
         // By time of writing: a run begun anew in the same folder has smaller steps than what it replaces.
         var old = new DirectoryInfo(Path).EnumerateFiles("step*" + Extension).Where(file => file.FullName != System.IO.Path.GetFullPath(newest))
             .OrderByDescending(file => file.LastWriteTimeUtc).ThenByDescending(file => file.Name, StringComparer.Ordinal).Skip(Keep - 1);
-        foreach (var file in old.Concat(new DirectoryInfo(Path).EnumerateFiles(".*.tmp")))
-        {
-            try { file.Delete(); }
-            catch (IOException) { }                     // someone is reading it; the next snapshot tries again
-            catch (UnauthorizedAccessException) { }
-        }
+        foreach (var file in old.Concat(new DirectoryInfo(Path).EnumerateFiles(".*.tmp"))) Delete(file);
+    }
+
+    private static void Delete(FileInfo file)
+    {
+        try { file.Delete(); }
+        catch (IOException) { }                     // someone is reading it; the next snapshot tries again
+        catch (UnauthorizedAccessException) { }
     }
 }

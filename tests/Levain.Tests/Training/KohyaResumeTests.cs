@@ -28,6 +28,49 @@ public sealed class KohyaResumeTests
         Assert.Null(name("other-state"));
     }
 
+    [Fact]
+    public void States_of_a_run_without_a_name_are_found_by_kohyas_names_too()
+    {
+        using var folder = new TemporaryFolder();
+        var settings = Settings(folder);
+        SmallRun.Make(settings with { Training = settings.Training with { Steps = 8 }, Output = settings.Output with { Name = null } });
+        string? name(string state) => Path.GetFileName(KohyaState.Find(Path.Combine(folder.Path, state)));
+        Assert.Equal(["step00000008-0002-000002.safetensors", "step00000006-0002-000000.safetensors", "step00000008-0003-000000.safetensors", null],
+            new[] { "at-step00000008-state", "epoch-000001-state", "last-state", "at-000001-state" }.Select(name));
+    }
+
+    [Fact]
+    public void States_by_step_and_by_epoch_are_deleted_apart_as_kohya_does()
+    {
+        using var folder = new TemporaryFolder();
+        SmallRun.Make(Settings(folder) with { Snapshots = new() { WithSaves = true, Keep = 99, KeepLastSteps = 5, KeepLastEpochs = 1 } });
+        Assert.Equal(["step00000008-0002-000002", "step00000012-0002-000006", "step00000012-0003-000000", "step00000014-0004-000000"],
+            Directory.EnumerateFiles(Path.Combine(folder.Path, "small-snapshots"), "step*").Select(Path.GetFileNameWithoutExtension).Order());
+    }
+
+    [Fact]
+    public void The_moving_average_begins_with_what_is_gone_on_from()
+    {
+        using var folder = new TemporaryFolder();
+        var first = SmallRun.Make(Settings(folder));
+        using var resumed = new TemporaryFolder();
+        var settings = Settings(resumed);
+        settings = settings with
+        {
+            Optimizer = new() { LearningRate = 1e-12 },
+            Training = settings.Training with { Steps = 20, EmaDecay = 0.999 },
+            Snapshots = new() { KohyaResume = Path.Combine(folder.Path, "small-state") },
+            Output = new() { Folder = resumed.Path, Name = "small" },
+        };
+        double norm(string path)
+        {
+            using var scope = TorchSharp.torch.NewDisposeScope();
+            using var file = Levain.Formats.TensorFile.Open(path);
+            return file.Entries.Keys.Where(key => key.EndsWith("lora_up.weight", StringComparison.Ordinal)).Sum(key => file.Load(key).norm().item<float>());
+        }
+        Assert.Equal(norm(first.Result.Path!), norm(SmallRun.Make(settings).Result.Path!), 1e-3);
+    }
+
     [Theory]
     [InlineData(false, 1)]       // epoch 2 begins again, and steps from 0
     [InlineData(true, 3)]        // two batches of epoch 2 are passed over, and count as all steps that were made
