@@ -94,7 +94,7 @@ public sealed record Compat
     /// <summary>K-31: a trained word's gradient is clipped by the length of the whole token table's, and optimizers see all of the table.</summary>
     public bool WholeTableTrained { get; init; }
 
-    /// <summary>K-28: files saved in the middle of an epoch count it from 0 in <c>ss_epoch</c>.</summary>
+    /// <summary>K-28: files saved in the middle of an epoch count it from 0 in <c>ss_epoch</c>; so do the steps' and the last <c>.ckpt</c> of a whole model.</summary>
     public bool ZeroBasedStepEpoch { get; init; }
 
     /// <summary>K-23: weights by signal-to-noise ratio come from the schedule before it is brought to zero terminal SNR.</summary>

@@ -55,7 +55,7 @@ public static class KohyaDefects
         Repeats("K-25b", "Validation losses by step made in the first epoch pile up in one average, which later ones replace only in part.", "Each is the mean of its own pass.", nameof(Compat.ValidationPilesUp)),
         Never("K-26", "Sample pictures are drawn with the LoRA's dropouts on.", "Dropouts are off while drawing."),
         Never("K-27", "A prompt that begins like an option (\"n girl\") is read as one.", "An option stands behind \" --\" only."),
-        Repeats("K-28", "Files saved by step count the epoch from 0 in ss_epoch.", "The epoch is counted from 1.", nameof(Compat.ZeroBasedStepEpoch)),
+        Repeats("K-28", "Files saved by step count the epoch from 0 in ss_epoch; so do the steps' and the last .ckpt of a whole model.", "The epoch is counted from 1.", nameof(Compat.ZeroBasedStepEpoch)),
         Repeats("K-29", "The learning rates logged with a step are those of the next, and groups are logged again under numbers and wrong names.", "The rates that were used, once.", nameof(Compat.LogsNextRates)),
         new("K-30", "An alpha that was never given, or is a whole number in a config file, is saved as a 64-bit whole number.", "The alpha is a 32-bit number.", DefectTreatment.Repeated),
         Repeats("K-31", "A trained word's gradient is clipped by the length of the gradient of the whole token table.", "The word's own gradient counts.", nameof(Compat.WholeTableTrained)),

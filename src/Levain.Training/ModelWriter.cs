@@ -33,7 +33,8 @@ internal sealed class ModelWriter(RunPlan plan, TrainedModel trained, TimeProvid
         var tensors = model.ToSingleFile(file, dtype);
         if (format is ResultFormat.Ckpt)
         {
-            int Before(string name) => int.TryParse(file?.Metadata.GetValueOrDefault(name), CultureInfo.InvariantCulture, out var before) ? before : 0;
+            if (settings.Compat.ZeroBasedStepEpoch && save.Reason is not SaveReason.Epoch) epoch--;
+            int Before(string name) => file is { Format: not "safetensors" } && int.TryParse(file.Metadata.GetValueOrDefault(name), CultureInfo.InvariantCulture, out var before) ? before : 0;
             PickleWriter.Write(save.Path, (KeyValuePair<object, object?>[])[new("state_dict", tensors), new("epoch", epoch + Before("epoch")), new("global_step", step + Before("global_step"))]);
         }
         else Safetensors.Write(save.Path, tensors, Metadata());

@@ -1,4 +1,5 @@
 using Levain.Core;
+using Levain.Formats;
 using Levain.Models;
 using Levain.Tests.Data;
 using Levain.Training;
@@ -50,6 +51,17 @@ public sealed class TrainedModelTests
         var text = two.Values.Length - 3367104;                             // the text encoder's numbers lie last
         Assert.Equal(two.Values[text..], unbroken.Values[text..]);
         Assert.NotEqual(two.Values[..text], unbroken.Values[..text]);
+    }
+
+    [Theory]
+    [InlineData(Compatibility.Sound, "1")]
+    [InlineData(Compatibility.Kohya, "0")]
+    public void The_last_checkpoint_counts_its_epoch_from_0_as_kohyas_does(Compatibility compatibility, string epoch)
+    {
+        using var folder = new TemporaryFolder();
+        var run = SmallRun.Make(Settings(folder, 1) with { Compatibility = compatibility, Output = new() { Folder = folder.Path, Name = "small", Format = ResultFormat.Ckpt } });
+        using var file = TensorFile.Open(run.Result.Path!);
+        Assert.Equal((epoch, "1"), (file.Metadata["epoch"], file.Metadata["global_step"]));
     }
 
     [Theory]
