@@ -10,6 +10,8 @@ namespace Levain.Training;
 /// <summary>Writes a network's files: kohya's tensors, names and metadata.</summary>
 internal sealed class NetworkWriter : IResultWriter
 {
+    private const string OfFolder = "IsADirectory";
+
     private readonly RunPlan plan;
     private readonly Network network;
     private readonly Func<RunIdentity> identity;
@@ -20,7 +22,11 @@ internal sealed class NetworkWriter : IResultWriter
     {
         (this.plan, this.network, this.identity, this.clock) = (plan, network, identity, options.Clock);
         // A base of 4 GB takes seconds to hash: beside the first steps, awaited when the first file is written.
-        (baseHashes, vaeHashes) = (HashesOf(plan.Settings.Model.Base, options.Hashes), HashesOf(plan.Settings.Model.Vae, options.Hashes));
+        (baseHashes, vaeHashes) = (HashesOf(plan.Settings.Model.Base), HashesOf(plan.Settings.Model.Vae));
+
+        // What kohya writes for a folder is no hash.
+        Task<(string, string)?> HashesOf(string? path) => plan.Settings.Compatibility is Compatibility.Kohya && Directory.Exists(path)
+            ? Task.FromResult<(string, string)?>((OfFolder, OfFolder)) : NetworkWriter.HashesOf(path, options.Hashes);
     }
 
     /// <inheritdoc/>

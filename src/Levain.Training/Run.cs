@@ -229,7 +229,7 @@ public sealed partial class Run : IDisposable
     private RunResult Finish()
     {
         if (settings.Snapshots.AtEnd || settings.Snapshots.WithSaves) SaveSnapshot();
-        return new(step, true, WithAverage(() => files.Save(plan.Saves.Final, step, plan.Length.Epochs)));
+        return new(step, true, WithAverage(() => files.Save(plan.Saves.Final, step, judgedEnough ? batchesDone > 0 ? epoch : epoch - 1 : plan.Length.Epochs)));
     }
 
     private RunResult Stop() => new(step, false, SaveSnapshot());

@@ -28,7 +28,7 @@ internal static class DatasetMetadata
         Put("random_crop", shared.RandomCrop);
         Put("shuffle_caption", shared.ShuffleCaption);
         Put("enable_bucket", options.EnableBucket);
-        Put("bucket_no_upscale", options.BucketNoUpscale);
+        Put("bucket_no_upscale", options.EnableBucket && options.BucketNoUpscale);
         Put("min_bucket_reso", MinBucket(options));
         Put("max_bucket_reso", MaxBucket(options));
         Put("keep_tokens", shared.KeepTokens);

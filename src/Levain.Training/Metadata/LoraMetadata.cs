@@ -205,7 +205,7 @@ public static class LoraMetadata
         var network = run.Network;
         if (run.Kohya is { } kohya)
         {
-            if (kohya.NetworkArgs is null) return null;
+            if (kohya.NetworkArgs is not { Count: > 0 }) return null;
             var given = kohya.NetworkArgs.Select(pair => new KeyValuePair<string, object?>(pair.Key, pair.Value)).ToList();
             if (!network.RankFromWeights && given.All(pair => pair.Key != "dropout")) given.Add(new("dropout", kohya.NetworkDropout));
             return given;

@@ -36,6 +36,7 @@ public sealed class ValidationTests
         Assert.Equal([true, false, false], judged.Select(one => one.Best));
         Assert.Single(judged.Select(one => one.Loss).Distinct());
         Assert.Equal((3, true), (run.Result.Step, run.Result.Finished));
+        using (var file = TensorFile.Open(run.Result.Path!)) Assert.Equal("1", file.Metadata["ss_epoch"]);
         Assert.Contains("the run ends at step 3", run.Events.OfType<RunWarned>().Last().Message);
         Assert.Equal(["small-best.safetensors", "small.safetensors"], Directory.EnumerateFiles(folder.Path, "*.safetensors").Select(Path.GetFileName).Order());
     }
