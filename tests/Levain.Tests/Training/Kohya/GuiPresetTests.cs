@@ -19,6 +19,16 @@ public sealed class GuiPresetTests
         return settings;
     }
 
+    [Theory]
+    [InlineData(-1, false, null)]
+    [InlineData(40, true, 40)]
+    [InlineData(0, true, null)]
+    public void DreamBooths_page_hands_on_when_its_text_encoder_stops(int stop, bool trains, int? at)
+    {
+        var run = Run(Preset(new { pretrained_model_name_or_path = "m.safetensors", train_data_dir = "d", learning_rate = 1e-5, max_train_steps = 400, mixed_precision = "no", stop_text_encoder_training = stop }));
+        Assert.Equal((Trains.Model, trains, at), (run.Trains, run.FineTune.TextEncoder, run.Optimizer.TextEncoderStop?.Steps));
+    }
+
     [Fact]
     public void Fields_become_the_settings_that_the_form_starts_with()
     {
