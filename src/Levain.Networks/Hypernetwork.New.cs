@@ -98,8 +98,9 @@ public sealed partial class Hypernetwork
         using var frozen = no_grad();
         foreach (var tensor in Tensors)
         {
-            if (!file.Entries.TryGetValue(tensor.Name, out var entry) || !entry.Shape.SequenceEqual(tensor.Shape)) throw new Core.CheckpointException(file.Path, "is not there in this shape: the hypernetwork has another structure than the one that is trained.", tensor.Name);
-            View(Values!, tensor).copy_(file.Load(tensor.Name));
+            var name = file.Entries.ContainsKey(tensor.Name) ? tensor.Name : OldName(tensor.Name);
+            if (!file.Entries.TryGetValue(name, out var entry) || !entry.Shape.SequenceEqual(tensor.Shape)) throw new Core.CheckpointException(file.Path, "is not there in this shape: the hypernetwork has another structure than the one that is trained.", tensor.Name);
+            View(Values!, tensor).copy_(file.Load(name));
         }
     }
 

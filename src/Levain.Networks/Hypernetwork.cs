@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.RegularExpressions;
 using Levain.Core;
 using Levain.Formats;
 using Levain.Models;
@@ -72,7 +73,7 @@ public sealed partial class Hypernetwork : IDisposable
             Tensor Take(int place, string part, params long[] shape)
             {
                 var name = $"{root}/linear.{place}.{part}";
-                if (!file.Entries.ContainsKey(name)) name = $"{root}/linear{place + 1}.{part}";      // the oldest files: linear1, linear2
+                if (!file.Entries.ContainsKey(name)) name = OldName(name);
                 if (!file.Entries.TryGetValue(name, out var entry)) throw new CheckpointException(path, "is missing: the hypernetwork's parts do not fit its layer_structure.", $"{root}/linear.{place}.{part}");
                 if (!entry.Shape.SequenceEqual(shape)) throw new CheckpointException(path, $"is [{string.Join(", ", entry.Shape)}] where its layer_structure asks for [{string.Join(", ", shape)}].", name);
                 var value = file.Load(name).to(ScalarType.Float32, device ?? CPU).DetachFromDisposeScope();
@@ -129,6 +130,12 @@ public sealed partial class Hypernetwork : IDisposable
             throw new CheckpointException(file.Path, $"is {string.Join(", ", structure)}; it begins and ends with 1.", "layer_structure");
         return structure;
     }
+
+    // The oldest files say linear1 for linear.0.
+    private static string OldName(string name) => OldPlace().Replace(name, match => $"/linear{int.Parse(match.Groups[1].ValueSpan, CultureInfo.InvariantCulture) + 1}.");
+
+    [GeneratedRegex(@"/linear\.(\d+)\.")]
+    private static partial Regex OldPlace();
 
     // Dropout does nothing here, but it takes a number in the names of what follows.
     private static bool[] Dropouts(TensorFile file, int count)

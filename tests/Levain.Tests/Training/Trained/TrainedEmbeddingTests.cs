@@ -64,6 +64,17 @@ public sealed class TrainedEmbeddingTests
     }
 
     [Fact]
+    public void A_word_of_another_length_is_told_before_the_model_is_opened()
+    {
+        using var folder = new TemporaryFolder();
+        var settings = Settings(folder, 1);
+        var file = SmallRun.Make(settings).Result.Path!;
+        var problems = new Problems();
+        Assert.Null(Levain.Training.Planning.RunPlan.Make(settings with { Embedding = settings.Embedding with { Vectors = 1, Weights = file } }, problems, new(7)));
+        Assert.Equal("embedding.weights: holds 2 vectors, and 1 is trained. Set embedding.vectors = 2, or begin with another word.", Assert.Single(problems.All).ToString());
+    }
+
+    [Fact]
     public void Previews_show_the_word_as_it_is_trained()
     {
         using var folder = new TemporaryFolder();

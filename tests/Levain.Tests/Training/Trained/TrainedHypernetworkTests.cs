@@ -1,4 +1,5 @@
 using Levain.Core;
+using Levain.Formats;
 using Levain.Networks;
 using Levain.Tests.Data;
 using Levain.Training.Settings;
@@ -64,5 +65,20 @@ public sealed class TrainedHypernetworkTests
         var problems = new Problems();
         new HypernetworkSettings { LayerStructure = [1, 2], Activation = "glu", Widths = [], Weights = "/nowhere.pt" }.Check(problems);
         Assert.Equal(["layer_structure", "activation", "widths", "weights"], problems.All.Select(problem => problem.Where));
+    }
+
+    [Fact]
+    public void The_oldest_files_are_gone_on_from_too()
+    {
+        using var folder = new TemporaryFolder();
+        using var scope = NewDisposeScope();
+        using var frozen = no_grad();
+        var options = new HypernetworkSettings().ToOptions([64]);
+        using var old = Hypernetwork.Create("old", options, new Generator(3), CPU);
+        var path = Path.Combine(folder.Path, "old.safetensors");
+        Safetensors.Write(path, old.Tensors.Select(tensor => KeyValuePair.Create(tensor.Name.Replace("linear.1.", "linear2.").Replace("linear.0.", "linear1."), old.Values!.narrow(0, tensor.Start, tensor.Length).view(tensor.Shape).clone())).ToList(), new Dictionary<string, string>());
+        using var again = Hypernetwork.Create("again", options, new Generator(4), CPU);
+        using (var file = TensorFile.Open(path)) again.Fill(file);
+        Assert.True(again.Values!.eq(old.Values!).all().item<bool>());
     }
 }
