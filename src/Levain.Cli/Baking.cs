@@ -51,8 +51,9 @@ internal sealed class Baking(Screen screen)
         var (log, output) = (plan.Settings.Log, plan.Settings.Output);
         var folder = log.Folder ?? Path.Combine(output.Folder, LogFolder);
         var lines = Path.Combine(folder, $"{output.Name ?? DefaultName}.jsonl");
+        var tracker = log.TrackerOf(plan.Settings.Trains);
         var lastStep = Resume ? EarlierRun.Find(output)?.Step ?? 0 : (int?)null;
-        if (log.TensorBoard) yield return lastStep is { } step ? TensorBoardLog.Resume(folder, log.Prefix, step, TimeProvider.System) : TensorBoardLog.Create(folder, log.Prefix, TimeProvider.System);
+        if (log.TensorBoard) yield return lastStep is { } step ? TensorBoardLog.Resume(folder, log.Prefix, tracker, step, TimeProvider.System) : TensorBoardLog.Create(folder, log.Prefix, tracker, TimeProvider.System);
         if (log.Json) yield return lastStep is { } at ? JsonLog.Resume(lines, at, TimeProvider.System) : JsonLog.Create(lines, TimeProvider.System);
         if (plan.Settings.Schedule.Type is ScheduleType.RangeTest) yield return new RateRangePlot(Path.Combine(output.Folder, RangePlotName), lastStep is null ? null : JsonLog.Earlier(lines));
         if (log.Plot) yield return new LossPlot(Path.Combine(output.Folder, PlotName), lastStep is null ? null : JsonLog.Losses(lines));

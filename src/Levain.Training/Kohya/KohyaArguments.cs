@@ -181,6 +181,7 @@ public static partial class KohyaArguments
             {
                 Folder = FullPath(line.Text("logging_dir")),
                 Prefix = line.Text("log_prefix") ?? "",
+                Tracker = line.Text("log_tracker_name") ?? (line.Trainer is KohyaTrainers.DreamBooth ? "dreambooth" : null),
                 TensorBoard = line.Has("logging_dir") || line.Has("log_with"),
                 Json = false,
                 Plot = false,
@@ -267,9 +268,9 @@ public static partial class KohyaArguments
         return new() { Sampler = samples.Sampler };
     }
 
-    private static IEnumerable<(string Name, object? Value)> Literals(KohyaCommandLine line, string option, Problems problems)
     private static int? Positive(KohyaCommandLine line, string name) => line.Whole(name) is > 0 and var number ? number : null;
 
+    private static IEnumerable<(string Name, object? Value)> Literals(KohyaCommandLine line, string option, Problems problems)
     {
         foreach (var word in line.Texts(option) ?? [])
         {

@@ -219,7 +219,7 @@ public static partial class KohyaOptions
         To("logging_dir", Text, "log.folder"),
         To("log_prefix", Text, "log.prefix"),
         One("log_with", Text, "log.tensorboard", null, "tensorboard", "wandb", "all"),
-        Idle("log_tracker_name", Text, "Every run has a log folder of its own."),
+        To("log_tracker_name", Text, "log.tracker"),
         Idle("log_tracker_config", Text, "There is nothing to configure."),
         Idle("wandb_run_name", Text, Unsent),
         Idle("wandb_api_key", Text, Unsent),

@@ -2,10 +2,10 @@ using System.Globalization;
 
 namespace Levain.Training.Watching;
 
-/// <summary>Writes a run's curves and sample pictures where TensorBoard finds them, under kohya's tag names and folder: <c>FOLDER/PREFIXyyyyMMddHHmmss/network_train</c>.</summary>
+/// <summary>Writes a run's curves and sample pictures where TensorBoard finds them, under kohya's tag names and folder: <c>FOLDER/PREFIXyyyyMMddHHmmss/TRACKER</c>.</summary>
 public sealed class TensorBoardLog : IProgress<RunEvent>, IDisposable
 {
-    private const string Tracker = "network_train", TimeFormat = "yyyyMMddHHmmss";
+    private const string TimeFormat = "yyyyMMddHHmmss";
     private readonly TimeProvider clock;
     private readonly EventFile file;
 
@@ -17,19 +17,20 @@ public sealed class TensorBoardLog : IProgress<RunEvent>, IDisposable
     /// <summary>Starts a log.</summary>
     /// <param name="folder">The logging folder, which TensorBoard is pointed at.</param>
     /// <param name="prefix">Put before the time in the run's folder name; may be empty.</param>
-    public static TensorBoardLog Create(string folder, string prefix, TimeProvider clock)
+    /// <param name="tracker">Name of the folder in it.</param>
+    public static TensorBoardLog Create(string folder, string prefix, string tracker, TimeProvider clock)
     {
         var run = prefix + clock.GetLocalNow().ToString(TimeFormat, CultureInfo.InvariantCulture);
-        return new(EventFile.Create(System.IO.Path.Combine(folder, run, Tracker), clock.GetUtcNow()), clock);
+        return new(EventFile.Create(System.IO.Path.Combine(folder, run, tracker), clock.GetUtcNow()), clock);
     }
 
     /// <summary>Goes on with the newest log of <paramref name="folder"/> as it was after <paramref name="lastStep"/>; starts one where there is none.</summary>
-    public static TensorBoardLog Resume(string folder, string prefix, int lastStep, TimeProvider clock)
+    public static TensorBoardLog Resume(string folder, string prefix, string tracker, int lastStep, TimeProvider clock)
     {
         var newest = !Directory.Exists(folder) ? null
             : Directory.EnumerateDirectories(folder, prefix + new string('?', TimeFormat.Length)).Order(StringComparer.Ordinal)
-                .SelectMany(run => Files(System.IO.Path.Combine(run, Tracker))).LastOrDefault();
-        return newest is null ? Create(folder, prefix, clock) : new(EventFile.Reopen(newest, lastStep), clock);
+                .SelectMany(run => Files(System.IO.Path.Combine(run, tracker))).LastOrDefault();
+        return newest is null ? Create(folder, prefix, tracker, clock) : new(EventFile.Reopen(newest, lastStep), clock);
     }
 
     /// <inheritdoc/>

@@ -55,13 +55,14 @@ public sealed class EventFileTests : IDisposable
             return log;
         }
         string path;
-        using (var log = TensorBoardLog.Create(folder.FullName, "x", TimeProvider.System))
+        using (var log = TensorBoardLog.Create(folder.FullName, "x", "dreambooth", TimeProvider.System))
         {
             for (var step = 1; step <= 5; step++) Step(log, step);
             path = log.Path;
         }
+        Assert.Equal("dreambooth", Path.GetFileName(Path.GetDirectoryName(path)));
         using (var cut = File.Open(path, FileMode.Append)) cut.Write([9, 9, 9]);
-        using (var log = TensorBoardLog.Resume(folder.FullName, "x", lastStep: 3, TimeProvider.System))
+        using (var log = TensorBoardLog.Resume(folder.FullName, "x", "dreambooth", lastStep: 3, TimeProvider.System))
         {
             Assert.Equal(path, log.Path);
             Step(Step(log, 4), 5);
