@@ -49,7 +49,7 @@ public sealed record RunSettings
     /// <summary><c>[embedding]</c>: the word that is trained.</summary>
     public EmbeddingSettings Embedding { get; init; } = new();
 
-    /// <summary><c>[hypernetwork]</c>: the hypernetwork that is trained.</summary>
+    /// <summary><c>[hypernetwork]</c>: the hypernetwork that is trained, small networks that change the tokens before attentions make keys and values of them. The result is a <c>.pt</c> for the webui's folder <c>models/hypernetworks</c>; a learning rate of 1e-5 is usual.</summary>
     public HypernetworkSettings Hypernetwork { get; init; } = new();
 
     /// <summary><c>[optimizer]</c>: how gradients become steps.</summary>

@@ -42,7 +42,10 @@ public enum ScheduleType
 /// <summary>The <c>[schedule]</c> table: how the learning rate moves.</summary>
 public sealed record ScheduleSettings
 {
-    /// <summary>Shape of the curve. Default constant.</summary>
+    /// <summary>
+    /// Shape of the curve; <c>range_test</c> finds the learning rate: it rises by the same factor each step from <c>min_ratio</c> of <c>optimizer.learning_rate</c> to all of
+    /// it, and <c>learning-rates.png</c> in the output folder shows the loss over the rate. Default constant.
+    /// </summary>
     public ScheduleType Type { get; init; } = ScheduleType.Constant;
 
     /// <summary>Steps over which the rate rises from 0, as steps or as a share of the run. Default none.</summary>
@@ -60,7 +63,7 @@ public sealed record ScheduleSettings
     /// <summary>Time scale of <see cref="ScheduleType.InverseSqrt"/>, steps; null: the warm-up, or 10,000 without one.</summary>
     public int? Timescale { get; init; }
 
-    /// <summary>Lowest rate as a share of the highest, 0..1, for <see cref="ScheduleType.CosineWithMinLr"/> (required) and <see cref="ScheduleType.WarmupStableDecay"/> (0 where null).</summary>
+    /// <summary>Lowest rate as a share of the highest, 0..1, for <see cref="ScheduleType.CosineWithMinLr"/> (required), <see cref="ScheduleType.WarmupStableDecay"/> (0 where null) and <see cref="ScheduleType.RangeTest"/> (1e-4 where null).</summary>
     public double? MinRatio { get; init; }
 
     /// <summary>Rules of <see cref="ScheduleType.PiecewiseConstant"/>: factor:step pairs, then the last factor.</summary>

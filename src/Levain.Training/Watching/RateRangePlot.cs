@@ -30,7 +30,7 @@ public sealed class RateRangePlot : IProgress<RunEvent>, IDisposable
     /// <inheritdoc/>
     public void Report(RunEvent value)
     {
-        if (value is StepDone step && step.Scalars.Where(scalar => scalar.Key.StartsWith("lr/", StringComparison.Ordinal)).OrderBy(scalar => scalar.Key != "lr/unet").FirstOrDefault() is { Key: not null, Value: > 0 } rate)
+        if (value is StepDone step && step.Scalars.Where(scalar => scalar.Key == "lr" || scalar.Key.StartsWith("lr/", StringComparison.Ordinal)).OrderBy(scalar => scalar.Key != "lr/unet").FirstOrDefault() is { Key: not null, Value: > 0 } rate)
             steps.Add(new(rate.Value, step.Loss));
         if (value is Validated one && steps.Count > 0) judged.Add(new(steps[^1].Rate, one.Loss));
     }
