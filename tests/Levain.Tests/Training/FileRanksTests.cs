@@ -31,6 +31,7 @@ public sealed class FileRanksTests
             Network = new() { Family = family, Weights = weights, RankFromWeights = true, Dropout = 0.5, ModuleDropout = 0.5, LoraPlusRatio = 4, Preset = networks == 0 ? null : "attn-only" },
             Model = settings.Model with { Networks = [new() { File = weights }] },
             Cache = settings.Cache with { Latents = LatentCache.Off },      // encoding beforehand draws too
+            Dataset = settings.Dataset with { Resolution = new(128, 128) },
         };
         using var model = StableDiffusion.Open(settings.Model.Base!, Compute.Cpu);
         var layers = new ModelLayers(model.TextEncoder.AdaptableLayers, model.UNet.AdaptableLayers);
