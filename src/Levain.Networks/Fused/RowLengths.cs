@@ -1,4 +1,3 @@
-using Levain.Models;
 using static TorchSharp.torch;
 
 namespace Levain.Networks;

@@ -96,7 +96,11 @@ public sealed class MaskTests
         using var folder = WithMasks(Wide);
         var options = Options(folder) with
         {
-            Resolution = new(64, 96), EnableBucket = buckets, MinBucketReso = 64, MaxBucketReso = 96, ResizeInterpolation = ofDataset,
+            Resolution = new(64, 96),
+            EnableBucket = buckets,
+            MinBucketReso = 64,
+            MaxBucketReso = 96,
+            ResizeInterpolation = ofDataset,
             Subsets = [Options(folder).Subsets[0] with { ResizeInterpolation = ofSubset, FlipAug = false }],
         };
         var part = Dataset.Build([options], Compat.Kohya, new(1)).Parts[0];

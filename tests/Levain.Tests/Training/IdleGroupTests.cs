@@ -1,4 +1,3 @@
-using Levain.Core;
 using Levain.Networks;
 using Levain.Tests.Data;
 using Levain.Training;

@@ -1,5 +1,4 @@
 using Levain.Core;
-using Levain.Training;
 using Levain.Training.Kohya;
 using Levain.Training.Settings;
 using Xunit;
