@@ -32,14 +32,14 @@ internal static partial class Benches
         var (values, gradients) = (sin(arange(position, dtype: ScalarType.Float32)).mul_(1e-2), cos(arange(position, dtype: ScalarType.Float32)).mul_(1e-3));
         var parameters = new TrainedParameters(values, gradients, [new(1e-4, tensors)], 1e-4);
 
-        var clipping = scene.Fastest(() => GradientNorm.Clip(gradients, 1));
+        var clipping = scene.FastestAlone(() => GradientNorm.Clip(gradients, 1));
         var usual = 0.0;
         yield return Row("gradient norm and its limit", clipping, 0);
         foreach (var optimizer in Training.Optimizers.All.OrderByDescending(optimizer => optimizer == Training.Optimizers.AdamW))
         {
             using var rule = optimizer.Defaults.Create(parameters);
             var update = 0;
-            var seconds = scene.Fastest(() => rule.Step([new(0, optimizer.Rates is RateUse.Length ? 1e-4 : 1, [new(tensors, ++update)])]));
+            var seconds = scene.FastestAlone(() => rule.Step([new(0, optimizer.Rates is RateUse.Length ? 1e-4 : 1, [new(tensors, ++update)])]));
             if (usual == 0) usual = seconds;
             yield return Row(optimizer.Name, seconds, rule.MemoryBytes);
         }
