@@ -89,9 +89,12 @@ public sealed record ImageHeader
         return header;
     }
 
+    /// <summary>The eight bytes every PNG begins with.</summary>
+    internal static ReadOnlySpan<byte> PngSignature => [0x89, (byte)'P', (byte)'N', (byte)'G', 0x0D, 0x0A, 0x1A, 0x0A];
+
     private static ImageHeader Parse(ReadOnlySpan<byte> head, Stream stream)
     {
-        if (head.StartsWith((ReadOnlySpan<byte>)[0x89, (byte)'P', (byte)'N', (byte)'G', 0x0D, 0x0A, 0x1A, 0x0A])) return ReadPng(stream);
+        if (head.StartsWith(PngSignature)) return ReadPng(stream);
         if (head.StartsWith((ReadOnlySpan<byte>)[0xFF, 0xD8])) return ReadJpeg(stream);
         if (head.StartsWith("RIFF"u8) && head.Length >= 12 && head[8..12].SequenceEqual("WEBP"u8)) return ReadWebP(stream);
         if (head.StartsWith("BM"u8)) return ReadBmp(stream);

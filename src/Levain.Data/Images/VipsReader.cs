@@ -99,7 +99,7 @@ internal static class VipsReader
     private static bool IsPlainGray(byte[] bytes, int bands)
     {
         const int colorType = 25;
-        return bytes.AsSpan().StartsWith("\x89PNG"u8) ? bytes[colorType] == 0 : bands == 1;
+        return bytes.AsSpan().StartsWith(ImageHeader.PngSignature) ? bytes[colorType] == 0 : bands == 1;
     }
 
     // Profiles that are broken or do not fit are common and harmless: the picture is then taken as sRGB, as viewers do.

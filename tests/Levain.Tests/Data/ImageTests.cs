@@ -23,6 +23,24 @@ public sealed class ImageTests(ITestOutputHelper output)
         Assert.Equal(bands == 2, read.HasAlpha);
     }
 
+    // The shade's chunk makes a second band of what is plain gray all the same.
+    [Fact]
+    public void Gray_of_16_bits_with_a_transparent_shade_is_clipped()
+    {
+        using var gray = NetVips.Image.Black(4, 4).Linear([1], [0x1234]).Cast(NetVips.Enums.BandFormat.Ushort).Copy(interpretation: NetVips.Enums.Interpretation.Grey16);
+        var plain = gray.PngsaveBuffer(bitdepth: 16);
+        const int afterHeader = 33;
+        byte[] chunk = [(byte)'t', (byte)'R', (byte)'N', (byte)'S', 0x43, 0x21];
+        var crc = ~0u;
+        foreach (var one in chunk)
+        {
+            crc ^= one;
+            for (var bit = 0; bit < 8; bit++) crc = (crc & 1) == 0 ? crc >> 1 : crc >> 1 ^ 0xEDB88320;
+        }
+        byte[] png = [.. plain[..afterHeader], 0, 0, 0, 2, .. chunk, .. BitConverter.GetBytes(~crc).Reverse(), .. plain[afterHeader..]];
+        Assert.Equal([255, 255, 255, 255], ImageReader.Read(png, Compat.Kohya, alpha: true).Pixels.Data[..4]);
+    }
+
     [Fact]
     public void Every_format_is_read_as_kohya_reads_it()
     {
