@@ -59,7 +59,7 @@ internal static class KohyaCommand
         if (call.Launcher.Count > 0) screen.Note($"[grey]{Markup.Escape(string.Join(' ', call.Launcher))}: Levain starts itself, with nothing before it.[/]");
         if (KohyaArguments.ConfigFile(call.Arguments, call.Trainer) is var (config, text))
         {
-            File.WriteAllText(config, text);
+            AtomicFile.WriteText(config, text);
             screen.Result(Markup.Escape(config));
             screen.JsonResult(new { ok = true, path = config });
             return ExitCode.Done;
