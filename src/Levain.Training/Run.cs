@@ -229,8 +229,11 @@ public sealed partial class Run : IDisposable
     private RunResult Finish()
     {
         if (settings.Snapshots.AtEnd || settings.Snapshots.WithSaves) SaveSnapshot();
-        return new(step, true, WithAverage(() => files.Save(plan.Saves.Final, step, judgedEnough ? batchesDone > 0 ? epoch : epoch - 1 : plan.Length.Epochs)));
+        return new(step, true, WithAverage(() => files.Save(plan.Saves.Final, step, LastEpoch)));
     }
+
+    // Judging may end a run early, between two epochs or within one.
+    private int LastEpoch => !judgedEnough ? plan.Length.Epochs : batchesDone > 0 ? epoch : epoch - 1;
 
     private RunResult Stop() => new(step, false, SaveSnapshot());
 

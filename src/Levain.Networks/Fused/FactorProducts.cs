@@ -17,11 +17,12 @@ internal static class FactorProducts
         return scale == 1 ? product : product.mul_(scale);
     }
 
-    /// <summary>product ← left·right; its content before counts for nothing.</summary>
+    /// <summary>product ← left·right, in fp32 whatever the activations are; its content before counts for nothing.</summary>
     public static void Into(Tensor product, Tensor left, Tensor right)
     {
         if (Suits(left, right.size(1))) OwnProducts.Into(product, left, right);
-        else product.addmm_(left, right, beta: 0);
+        else if (left.dtype == product.dtype) product.addmm_(left, right, beta: 0);
+        else product.copy_(left.mm(right));
     }
 
     /// <summary>sum += inner·factor, [N, C] of [N, r] and [r, C].</summary>

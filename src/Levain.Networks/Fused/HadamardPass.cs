@@ -54,8 +54,7 @@ internal sealed class HadamardPass(IAdaptableLayer layer, float factor) : Pass
             for (var i = 0; i < ins.Length; i++)
             {
                 var rows = outs[i].narrow(1, piece.First, piece.Rows).t();
-                if (x.dtype != ScalarType.Float32 && i == 0) g.copy_(rows.mm(ins[i]));
-                else if (i == 0) FactorProducts.Into(g, rows, ins[i]);
+                if (i == 0) FactorProducts.Into(g, rows, ins[i]);
                 else FactorProducts.AddGradient(g, rows, ins[i]);
             }
             g.mul_(factor);

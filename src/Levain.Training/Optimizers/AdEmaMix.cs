@@ -25,10 +25,8 @@ public static partial class Optimizers
 }
 
 /// <summary>Options of <see cref="Optimizers.AdEmaMix"/> and its other forms.</summary>
-public sealed record AdEmaMixOptions : OptimizerOptions
+public sealed record AdEmaMixOptions : BlockOptions
 {
-    internal const int Full = 32, Eight = 8;
-
     /// <summary>Shares that a step keeps of the old fast mean, second moment and slow mean, each 0 to below 1. Default [0.9, 0.999, 0.9999].</summary>
     public IReadOnlyList<double> Betas { get; init; } = [0.9, 0.999, 0.9999];
 
@@ -46,23 +44,6 @@ public sealed record AdEmaMixOptions : OptimizerOptions
 
     /// <summary>Decay of the weights after the step, 0 or more. Default 0.01.</summary>
     public double WeightDecay { get; init; } = 0.01;
-
-    /// <summary>Elements from which on a tensor's moments are 8-bit; smaller ones stay in fp32. Default 4096.</summary>
-    public int Min8bitSize { get; init; } = 4096;
-
-    /// <summary>Bits of the moments: 8 or 32.</summary>
-    public int StateBits { get; init; } = Eight;
-
-    /// <summary>bitsandbytes' way of asking for 8 bits where the name says none: 8 or 32. Default 32.</summary>
-    public int OptimBits { get; init; } = Full;
-
-    /// <summary>Whether <see cref="OptimBits"/> chooses the bits.</summary>
-    public bool BitsChosen { get; init; }
-
-    /// <summary>Whether the class has an argument for paging; the paged ones have none.</summary>
-    public bool MayBePaged { get; init; }
-
-    internal bool IsEight => StateBits == Eight || BitsChosen && OptimBits == Eight;
 
     /// <inheritdoc/>
     public override OptimizerOptions Map(TomlMap map)
@@ -91,7 +72,7 @@ public sealed record AdEmaMixOptions : OptimizerOptions
         CheckEpsilon(problems, Eps);
         CheckDecay(problems, WeightDecay);
         problems.Require(OptimBits is Full or Eight, "optim_bits", $"is {OptimBits}.", "Use 32 or 8.");
-        problems.Require(Min8bitSize >= 0, "min_8bit_size", $"is {Min8bitSize}.", "Use 4096.");
+        CheckSize(problems);
     }
 
     /// <inheritdoc/>
@@ -99,7 +80,7 @@ public sealed record AdEmaMixOptions : OptimizerOptions
 }
 
 // Pagliardini et al. 2024 as bitsandbytes' CUDA kernels compute it: the decay behind the step.
-internal sealed class AdEmaMixRule(AdEmaMixOptions options, TrainedParameters parameters) : BlockRule(parameters, options.IsEight ? options.Min8bitSize : long.MaxValue, moments: 3)
+internal sealed class AdEmaMixRule(AdEmaMixOptions options, TrainedParameters parameters) : BlockRule(parameters, options.Smallest, moments: 3)
 {
     public override void Step(IReadOnlyList<GroupStep> groups)
     {

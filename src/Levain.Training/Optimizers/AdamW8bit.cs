@@ -40,10 +40,8 @@ public static partial class Optimizers
 }
 
 /// <summary>Options of <see cref="Optimizers.AdamW8bit"/> and the paged forms.</summary>
-public sealed record AdamW8bitOptions : OptimizerOptions
+public sealed record AdamW8bitOptions : BlockOptions
 {
-    internal const int Full = 32, Eight = 8;
-
     /// <summary>Shares of the old first and second moment that a step keeps, each 0 to below 1. Default [0.9, 0.999].</summary>
     public IReadOnlyList<double> Betas { get; init; } = [0.9, 0.999];
 
@@ -53,25 +51,8 @@ public sealed record AdamW8bitOptions : OptimizerOptions
     /// <summary>Decay of the weights after the step, 0 or more. Default 0.01.</summary>
     public double WeightDecay { get; init; } = 0.01;
 
-    /// <summary>Elements from which on a tensor's moments are 8-bit; smaller ones stay in fp32. Default 4096.</summary>
-    public int Min8bitSize { get; init; } = 4096;
-
-    /// <summary>Bits of the moments: 8 or 32.</summary>
-    public int StateBits { get; init; } = Eight;
-
     /// <summary>Not there: the 8-bit names refuse it, the others take no notice.</summary>
     public bool Amsgrad { get; init; }
-
-    /// <summary>bitsandbytes' way of asking for 8 bits where the name says none: 8 or 32; a name that says 32 takes no notice, one that says 8 refuses all but 32. Default 32.</summary>
-    public int OptimBits { get; init; } = Full;
-
-    /// <summary>Whether <see cref="OptimBits"/> chooses the bits.</summary>
-    public bool BitsChosen { get; init; }
-
-    /// <summary>Whether the class has an argument for paging; the paged ones have none.</summary>
-    public bool MayBePaged { get; init; }
-
-    internal bool IsEight => StateBits == Eight || BitsChosen && OptimBits == Eight;
 
     /// <inheritdoc/>
     public override OptimizerOptions Map(TomlMap map)
@@ -96,7 +77,7 @@ public sealed record AdamW8bitOptions : OptimizerOptions
         CheckDecay(problems, WeightDecay);
         problems.Require(!Amsgrad || StateBits == Full, "amsgrad", "is on, and bitsandbytes' rule has none.", "Use AdamW, or leave it out.");
         problems.Require(OptimBits == Full || StateBits == Full && (!BitsChosen || OptimBits == Eight), "optim_bits", $"is {OptimBits}.", "Leave it out: the optimizer's name says it.");
-        problems.Require(Min8bitSize >= 0, "min_8bit_size", $"is {Min8bitSize}.", "Use 4096.");
+        CheckSize(problems);
     }
 
     /// <inheritdoc/>
@@ -105,7 +86,7 @@ public sealed record AdamW8bitOptions : OptimizerOptions
 
 // bitsandbytes' CUDA kernels: both moments in fp32 for the step, the decay behind it.
 internal sealed class AdamW8bitRule(AdamW8bitOptions options, TrainedParameters parameters)
-    : BlockRule(parameters, options.IsEight ? options.Min8bitSize : long.MaxValue, moments: 2)
+    : BlockRule(parameters, options.Smallest, moments: 2)
 {
     public override void Step(IReadOnlyList<GroupStep> groups)
     {

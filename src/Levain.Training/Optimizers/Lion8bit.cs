@@ -22,32 +22,13 @@ public static partial class Optimizers
 }
 
 /// <summary>Options of <see cref="Optimizers.Lion8bit"/>.</summary>
-public sealed record Lion8bitOptions : OptimizerOptions
+public sealed record Lion8bitOptions : BlockOptions
 {
-    internal const int Full = 32, Eight = 8;
-
     /// <summary>Shares of the old momentum: in the sign, and in what is kept; each 0 to below 1. Default [0.9, 0.99].</summary>
     public IReadOnlyList<double> Betas { get; init; } = [0.9, 0.99];
 
     /// <summary>Decay of the weights, apart from the gradient, 0 or more. Default 0.</summary>
     public double WeightDecay { get; init; }
-
-    /// <summary>Bits of the momentum: 8 or 32.</summary>
-    public int StateBits { get; init; } = Eight;
-
-    /// <summary>bitsandbytes' way of asking for 8 bits where the name says none: 8 or 32. Default 32.</summary>
-    public int OptimBits { get; init; } = Full;
-
-    /// <summary>Whether <see cref="OptimBits"/> chooses the bits.</summary>
-    public bool BitsChosen { get; init; }
-
-    internal bool IsEight => StateBits == Eight || BitsChosen && OptimBits == Eight;
-
-    /// <summary>Elements from which on a tensor's momentum is 8-bit; smaller ones stay in fp32. Default 4096.</summary>
-    public int Min8bitSize { get; init; } = 4096;
-
-    /// <summary>Whether the class has an argument for paging; the paged ones have none.</summary>
-    public bool MayBePaged { get; init; }
 
     /// <inheritdoc/>
     public override OptimizerOptions Map(TomlMap map)
@@ -68,14 +49,14 @@ public sealed record Lion8bitOptions : OptimizerOptions
         CheckBetas(problems, Betas);
         CheckDecay(problems, WeightDecay);
         problems.Require(OptimBits is Full or Eight, "optim_bits", $"is {OptimBits}.", "Use 32 or 8.");
-        problems.Require(Min8bitSize >= 0, "min_8bit_size", $"is {Min8bitSize}.", "Use 4096.");
+        CheckSize(problems);
     }
 
     /// <inheritdoc/>
     public override UpdateRule Create(TrainedParameters parameters) => new Lion8bitRule(this, parameters);
 }
 
-internal sealed class Lion8bitRule(Lion8bitOptions options, TrainedParameters parameters) : BlockRule(parameters, options.IsEight ? options.Min8bitSize : long.MaxValue, moments: 1)
+internal sealed class Lion8bitRule(Lion8bitOptions options, TrainedParameters parameters) : BlockRule(parameters, options.Smallest, moments: 1)
 {
     public override void Step(IReadOnlyList<GroupStep> groups)
     {

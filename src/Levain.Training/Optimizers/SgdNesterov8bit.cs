@@ -25,29 +25,13 @@ public static partial class Optimizers
 }
 
 /// <summary>Options of <see cref="Optimizers.SgdNesterov8bit"/> and <see cref="Optimizers.Sgd8bit"/>.</summary>
-public sealed record Sgd8bitOptions : OptimizerOptions
+public sealed record Sgd8bitOptions : BlockOptions
 {
-    internal const int Full = 32, Eight = 8;
-
     /// <summary>Share of the old momentum that a step keeps, above 0. Default 0.9; none for SGD8bit.</summary>
     public double Momentum { get; init; } = 0.9;
 
     /// <summary>Decay of the weights, added to the gradient; 0 or more. Default 0.</summary>
     public double WeightDecay { get; init; }
-
-    /// <summary>Bits of the momentum: 8 or 32.</summary>
-    public int StateBits { get; init; } = Eight;
-
-    /// <summary>bitsandbytes' way of asking for 8 bits where the name says none: 8 or 32. Default 32.</summary>
-    public int OptimBits { get; init; } = Full;
-
-    /// <summary>Whether <see cref="OptimBits"/> chooses the bits.</summary>
-    public bool BitsChosen { get; init; }
-
-    internal bool IsEight => StateBits == Eight || BitsChosen && OptimBits == Eight;
-
-    /// <summary>Elements from which on a tensor's momentum is 8-bit; smaller ones stay in fp32. Default 4096.</summary>
-    public int Min8bitSize { get; init; } = 4096;
 
     /// <summary>Whether <c>nesterov</c> may be said, which nobody takes notice of; kohya says it itself with SGDNesterov8bit.</summary>
     public bool NesterovTold { get; init; }
@@ -71,14 +55,14 @@ public sealed record Sgd8bitOptions : OptimizerOptions
         problems.Require(Momentum is > 0 and < 1, "momentum", $"is {Momentum}.", "Use a number above 0 and below 1; 0.9 is usual.");
         CheckDecay(problems, WeightDecay);
         problems.Require(OptimBits is Full or Eight, "optim_bits", $"is {OptimBits}.", "Use 32 or 8.");
-        problems.Require(Min8bitSize >= 0, "min_8bit_size", $"is {Min8bitSize}.", "Use 4096.");
+        CheckSize(problems);
     }
 
     /// <inheritdoc/>
     public override UpdateRule Create(TrainedParameters parameters) => new Sgd8bitRule(this, parameters);
 }
 
-internal sealed class Sgd8bitRule(Sgd8bitOptions options, TrainedParameters parameters) : BlockRule(parameters, options.IsEight ? options.Min8bitSize : long.MaxValue, moments: 1)
+internal sealed class Sgd8bitRule(Sgd8bitOptions options, TrainedParameters parameters) : BlockRule(parameters, options.Smallest, moments: 1)
 {
     // The first momentum is the first gradient: a momentum of 0 before it gives just that.
     public override void Step(IReadOnlyList<GroupStep> groups)

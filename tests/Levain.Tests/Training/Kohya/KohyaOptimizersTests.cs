@@ -1,6 +1,3 @@
-using Levain.Core;
-using Levain.Training.Kohya;
-using Levain.Training.Settings;
 using Xunit;
 
 namespace Levain.Tests.Training.Kohya;
@@ -8,14 +5,6 @@ namespace Levain.Tests.Training.Kohya;
 /// <summary>Arguments that the classes behind kohya's optimizers take, pass over and refuse.</summary>
 public sealed class KohyaOptimizersTests
 {
-    private static (RunSettings Settings, Problems Problems) Read(string words)
-    {
-        var (settings, problems) = KohyaArguments.Read(["--pretrained_model_name_or_path", "m.safetensors", "--train_data_dir", "d", "--resolution", "512", "--network_module", "networks.lora",
-            "--max_data_loader_n_workers", "0", "--max_train_steps", "100", .. words.Split(' ')]);
-        settings.Check(problems);
-        return (settings, problems);
-    }
-
     [Theory]
     [InlineData("AdamW --optimizer_args maximize=False fused=True capturable=False")]
     [InlineData("SGD --optimizer_args maximize=True fused=None")]
@@ -35,7 +24,7 @@ public sealed class KohyaOptimizersTests
     [InlineData("SGD --lr_scheduler_type OneCycleLR --lr_scheduler_args max_lr=0.1 total_steps=100")]
     [InlineData("Adagrad --lr_scheduler_type OneCycleLR --lr_scheduler_args max_lr=0.1 total_steps=100 cycle_momentum=False")]
     [InlineData("DAdaptLion --learning_rate 0 --unet_lr 1 --text_encoder_lr 1")]
-    public void What_the_class_takes_is_taken(string words) => Assert.Empty(Read("--optimizer_type " + words).Problems.All);
+    public void What_the_class_takes_is_taken(string words) => Assert.Empty(ShortLine.Read("--optimizer_type " + words).Problems.All);
 
     [Theory]
     [InlineData("SGD --optimizer_args capturable=False")]
@@ -59,14 +48,14 @@ public sealed class KohyaOptimizersTests
     [InlineData("Adagrad --lr_scheduler_type OneCycleLR --lr_scheduler_args max_lr=0.1 total_steps=100")]
     [InlineData("Lion --learning_rate 0 --unet_lr 1e-4 --text_encoder_lr 1e-4")]
     [InlineData("Prodigy --learning_rate 0 --unet_lr 1 --text_encoder_lr 1")]
-    public void What_the_class_refuses_is_refused(string words) => Assert.NotEmpty(Read("--optimizer_type " + words).Problems.All);
+    public void What_the_class_refuses_is_refused(string words) => Assert.NotEmpty(ShortLine.Read("--optimizer_type " + words).Problems.All);
 
     [Fact]
     public void A_class_by_its_path_gets_only_what_was_given()
     {
-        Assert.Equal(["momentum"], Read("--optimizer_type SGDNesterov8bit").Settings.Kohya!.OptimizerArgs.Select(pair => pair.Key));
-        Assert.Empty(Read("--optimizer_type bitsandbytes.optim.SGD8bit").Settings.Kohya!.OptimizerArgs);
-        Assert.Equal(["relative_step"], Read("--optimizer_type Adafactor").Settings.Kohya!.OptimizerArgs.Select(pair => pair.Key));
-        Assert.Empty(Read("--optimizer_type transformers.Adafactor").Settings.Kohya!.OptimizerArgs);
+        Assert.Equal(["momentum"], ShortLine.Read("--optimizer_type SGDNesterov8bit").Settings.Kohya!.OptimizerArgs.Select(pair => pair.Key));
+        Assert.Empty(ShortLine.Read("--optimizer_type bitsandbytes.optim.SGD8bit").Settings.Kohya!.OptimizerArgs);
+        Assert.Equal(["relative_step"], ShortLine.Read("--optimizer_type Adafactor").Settings.Kohya!.OptimizerArgs.Select(pair => pair.Key));
+        Assert.Empty(ShortLine.Read("--optimizer_type transformers.Adafactor").Settings.Kohya!.OptimizerArgs);
     }
 }

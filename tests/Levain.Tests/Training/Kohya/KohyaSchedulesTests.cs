@@ -1,8 +1,6 @@
-using Levain.Core;
 using Levain.Training;
 using Levain.Training.Kohya;
 using Levain.Training.Planning;
-using Levain.Training.Settings;
 using Xunit;
 
 namespace Levain.Tests.Training.Kohya;
@@ -10,14 +8,6 @@ namespace Levain.Tests.Training.Kohya;
 /// <summary>What kohya makes of options about learning rates that its schedule does not look at, or that make a curve nobody would draw.</summary>
 public sealed class KohyaSchedulesTests
 {
-    private static (RunSettings Settings, Problems Problems) Read(string words)
-    {
-        var (settings, problems) = KohyaArguments.Read(["--pretrained_model_name_or_path", "m.safetensors", "--train_data_dir", "d", "--resolution", "512", "--network_module", "networks.lora",
-            "--max_data_loader_n_workers", "0", "--max_train_steps", "100", .. words.Split(' ')]);
-        settings.Check(problems);
-        return (settings, problems);
-    }
-
     [Theory]
     [InlineData("--lr_scheduler cosine --lr_decay_steps 20")]
     [InlineData("--lr_scheduler piecewise_constant --lr_scheduler_args step_rules='1:10,0.1' --lr_warmup_steps 10")]
@@ -25,14 +15,14 @@ public sealed class KohyaSchedulesTests
     [InlineData("--lr_scheduler_type StepLR --lr_scheduler_args step_size=10 --lr_scheduler nothing --lr_scheduler_num_cycles 0 --lr_decay_steps 3")]
     [InlineData("--optimizer_type AdamWScheduleFree --lr_scheduler nothing --lr_warmup_steps 3")]
     [InlineData("--optimizer_type SGDScheduleFree --lr_scheduler_type NoSuch --lr_scheduler_args a=1")]
-    public void What_a_schedule_does_not_look_at_is_not_refused(string words) => Assert.Empty(Read(words).Problems.All);
+    public void What_a_schedule_does_not_look_at_is_not_refused(string words) => Assert.Empty(ShortLine.Read(words).Problems.All);
 
     [Theory]
     [InlineData("--lr_scheduler inverse_sqrt --lr_scheduler_timescale 0")]
     [InlineData("--lr_scheduler polynomial --lr_scheduler_power -1")]
     [InlineData("--lr_scheduler_type StepLR --lr_scheduler_args step_size=10 --lr_warmup_steps 3")]
     [InlineData("--lr_scheduler nothing")]
-    public void What_kohya_refuses_is_refused(string words) => Assert.NotEmpty(Read(words).Problems.All);
+    public void What_kohya_refuses_is_refused(string words) => Assert.NotEmpty(ShortLine.Read(words).Problems.All);
 
     [Theory]
     [InlineData("--lr_scheduler cosine_with_restarts --lr_scheduler_num_cycles 0", 50, 1)]
@@ -45,7 +35,7 @@ public sealed class KohyaSchedulesTests
     [InlineData("--lr_scheduler linear --lr_warmup_steps 100%", 75, 0.75)]
     public void Odd_numbers_make_kohyas_curve(string words, int step, double factor)
     {
-        var (settings, problems) = Read(words);
+        var (settings, problems) = ShortLine.Read(words);
         Assert.Empty(problems.All);
         Assert.Equal(factor, new RateCurve(settings.Schedule, 100, 1).Rate(step, 1), 12);
     }
@@ -53,9 +43,9 @@ public sealed class KohyaSchedulesTests
     [Fact]
     public void What_was_written_is_kept_for_the_metadata()
     {
-        var kohya = Read("--optimizer_type AdamWScheduleFree --lr_scheduler nothing --lr_warmup_steps 0").Settings.Kohya!;
+        var kohya = ShortLine.Read("--optimizer_type AdamWScheduleFree --lr_scheduler nothing --lr_warmup_steps 0").Settings.Kohya!;
         Assert.Equal(("nothing", "0.0"), (kohya.Scheduler, kohya.WarmupSteps));
-        Assert.Equal("1.5", Read("--lr_scheduler linear --lr_warmup_steps 150%").Settings.Kohya!.WarmupSteps);
+        Assert.Equal("1.5", ShortLine.Read("--lr_scheduler linear --lr_warmup_steps 150%").Settings.Kohya!.WarmupSteps);
     }
 
     // A file's numbers do not pass through argparse: 0 stays whole, and what has a point is a share.
@@ -78,7 +68,7 @@ public sealed class KohyaSchedulesTests
     [InlineData("--fused_backward_pass --optimizer_type AdamW8bit", false)]
     [InlineData("--fused_backward_pass --optimizer_type Adafactor", true)]
     [InlineData("--fused_backward_pass --optimizer_type Adafactor --gradient_accumulation_steps 2", false)]
-    public void A_fused_backward_pass_is_for_adafactor(string words, bool accepted) => Assert.Equal(accepted, !Read(words).Problems.Any);
+    public void A_fused_backward_pass_is_for_adafactor(string words, bool accepted) => Assert.Equal(accepted, !ShortLine.Read(words).Problems.Any);
 
     // accelerate counts every batch: of 7 batches an epoch, two an update, the 10th is that of update 5.
     [Fact]
@@ -87,7 +77,7 @@ public sealed class KohyaSchedulesTests
         var length = new RunLength(7, 4, 40, 10);
         Assert.Equal(5, length.StepsWithin(10, 2));
         Assert.Equal(10, new RunLength(7, 7, 40, 6).StepsWithin(10, 1));
-        var schedule = Read("--lr_scheduler_type OneCycleLR --lr_scheduler_args max_lr=1e-3 total_steps=10").Settings.Schedule;
+        var schedule = ShortLine.Read("--lr_scheduler_type OneCycleLR --lr_scheduler_args max_lr=1e-3 total_steps=10").Settings.Schedule;
         var (free, stopped) = (new RateCurve(schedule, 40, 1), new RateCurve(schedule, 40, 1, length.StepsWithin(10, 2)));
         Assert.Equal(free.Rate(4, 1), stopped.Rate(4, 1));
         Assert.Equal((free.Rate(5, 1), free.Momentum(5)), (stopped.Rate(9, 1), stopped.Momentum(9)));
